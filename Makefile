@@ -1,0 +1,64 @@
+# Two commands set up and answer: `git clone ... && cd tunefare`, `make plan`. `make help` lists the rest.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+JOB    ?= docs/examples/llama-ner.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help plan setup test check lint types contracts packaging coverage bench truth golden format clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+plan: $(VENV)/.installed  ## the cheapest way to train JOB (default: the example of the README)
+	@$(BIN)/tunefare plan $(JOB)
+
+setup: $(VENV)/.developer  ## everything that developing needs
+
+test: $(VENV)/.developer  ## all tests, offline, in parallel
+	$(BIN)/python -m pytest -q -n auto
+
+check: lint types contracts packaging  ## what CI checks beside the tests
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.developer
+	$(BIN)/mypy
+
+contracts: $(VENV)/.developer
+	$(BIN)/lint-imports
+
+packaging: $(VENV)/.developer
+	$(BIN)/python -m pytest -q tests/packaging
+
+coverage: $(VENV)/.developer  ## line and branch coverage of the tests
+	$(BIN)/python -m pytest -q -n auto --cov --cov-report=term
+
+truth: $(VENV)/.developer  ## how far off the estimates are, against published runs
+	$(BIN)/python -m pytest -q -s tests/truth
+
+bench: $(VENV)/.developer  ## the performance claims, as ratios measured in one run
+	$(BIN)/python benchmarks/search_kernel.py
+	$(BIN)/python benchmarks/startup.py
+
+golden: $(VENV)/.developer  ## rewrite the golden files; read the diff before committing it
+	TUNEFARE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+
+format: $(VENV)/.developer
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -1,0 +1,1 @@
+"""What is remembered of prices: the store, the quality gate, freshness, the nightly refresh."""

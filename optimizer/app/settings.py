@@ -1,0 +1,148 @@
+"""Settings beside the job: flags win over `TUNEFARE_*`, that over `tunefare.toml`, that over the user's own file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from providers.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROJECT_FILE = "tunefare.toml"
+ENVIRONMENT_KEYS: tuple[str, ...] = ("TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_NOW", "TUNEFARE_CONFIG")
+FILE_KEYS: tuple[str, ...] = ("offers", "only_offers", "max_price_age", "discounts")
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What stands in the environment and the configuration files, merged. None is "not set".
+
+    `offers` is the CSV file of own machines; `only_offers` leaves the store out; `max_price_age` a duration like
+    "30d"; `discounts` the fraction taken off by provider ("0.2" is 20 % off); `now` stands in for the clock.
+    """
+
+    offers: Path | None = None
+    only_offers: bool | None = None
+    max_price_age: str | None = None
+    discounts: Mapping[str, Decimal] = field(default_factory=dict)
+    now: str | None = None
+
+
+def load_settings(
+    *, environment: Mapping[str, str] | None = None, directory: Path | None = None, home: Path | None = None
+) -> Settings:
+    """Return the settings in force; the arguments stand in for the process's environment and places in tests.
+
+    Read are `$XDG_CONFIG_HOME/tunefare/config.toml` (or `TUNEFARE_CONFIG`), then `tunefare.toml` in the working
+    directory, then the environment; a later one wins key by key, discounts provider by provider. A path in a file is
+    relative to that file. Raises JobError for an unreadable file, an unknown key and a value of the wrong kind.
+    """
+    variables = os.environ if environment is None else environment
+    here = Path.cwd() if directory is None else directory
+    files = [_user_file(variables, home), here / PROJECT_FILE]
+    merged = Settings()
+    for path in files:
+        merged = _over(merged, _read(path)) if path.is_file() else merged
+    named = variables.get("TUNEFARE_CONFIG")
+    if named and not Path(named).is_file():
+        raise JobError(where="environment", key="TUNEFARE_CONFIG", value=named, allowed="the path of a TOML file")
+    return _over(merged, _from_environment(variables))
+
+
+def config_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:
+    """Return the directory of the user's own configuration: `$XDG_CONFIG_HOME/tunefare`, else `~/.config/tunefare`."""
+    return _xdg(environment, "XDG_CONFIG_HOME", Path(".config"), home)
+
+
+def cache_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:
+    """Return the directory of disposable data (prices): `$XDG_CACHE_HOME/tunefare`, else `~/.cache/tunefare`."""
+    return _xdg(environment, "XDG_CACHE_HOME", Path(".cache"), home)
+
+
+def state_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:
+    """Return the directory of records (the ledger): `$XDG_STATE_HOME/tunefare`, else `~/.local/state/tunefare`."""
+    return _xdg(environment, "XDG_STATE_HOME", Path(".local/state"), home)
+
+
+def _xdg(environment: Mapping[str, str], variable: str, fallback: Path, home: Path | None) -> Path:
+    stated = environment.get(variable, "")
+    # The XDG specification says that a relative path is to be ignored.
+    if stated and Path(stated).is_absolute():
+        return Path(stated) / "tunefare"
+    return (home or Path.home()) / fallback / "tunefare"
+
+
+def _user_file(environment: Mapping[str, str], home: Path | None) -> Path:
+    named = environment.get("TUNEFARE_CONFIG")
+    return Path(named) if named else config_directory(environment, home) / "config.toml"
+
+
+def _over(base: Settings, top: Settings) -> Settings:
+    return Settings(
+        offers=base.offers if top.offers is None else top.offers,
+        only_offers=base.only_offers if top.only_offers is None else top.only_offers,
+        max_price_age=base.max_price_age if top.max_price_age is None else top.max_price_age,
+        discounts={**base.discounts, **top.discounts},
+        now=base.now if top.now is None else top.now,
+    )
+
+
+def _from_environment(environment: Mapping[str, str]) -> Settings:
+    offers = environment.get("TUNEFARE_OFFERS")
+    only = environment.get("TUNEFARE_ONLY_OFFERS")
+    return Settings(
+        offers=Path(offers) if offers else None,
+        only_offers=None if only is None else _parse_switch(only),
+        now=environment.get("TUNEFARE_NOW") or None,
+    )
+
+
+def _parse_switch(value: str) -> bool:
+    lowered = value.strip().lower()
+    if lowered not in _TRUE | _FALSE:
+        raise JobError(where="environment", key="TUNEFARE_ONLY_OFFERS", value=value, allowed="1 or 0")
+    return lowered in _TRUE
+
+
+def _read(path: Path) -> Settings:
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        reason = str(err).splitlines()[0]
+        raise JobError(where=str(path), key="file", value=path.name, allowed=f"readable TOML ({reason})") from err
+    for key in raw:
+        if key not in FILE_KEYS:
+            raise JobError(where=str(path), key=key, value=raw[key], allowed=f"one of {', '.join(FILE_KEYS)}")
+    offers = _typed(raw, "offers", str, "the path of a CSV file", path)
+    discounts = _typed(raw, "discounts", dict, "a table of provider = fraction", path)
+    return Settings(
+        offers=None if offers is None else path.parent / Path(offers).expanduser(),
+        only_offers=_typed(raw, "only_offers", bool, "true or false", path),
+        max_price_age=_typed(raw, "max_price_age", str, 'a duration like "30d"', path),
+        discounts={name: _discount(name, value, path) for name, value in (discounts or {}).items()},
+    )
+
+
+def _typed(raw: Mapping[str, object], key: str, kind: type[T], allowed: str, path: Path) -> T | None:
+    value = raw.get(key)
+    if value is None or isinstance(value, kind):
+        return value
+    raise JobError(where=str(path), key=key, value=value, allowed=allowed)
+
+
+def _discount(name: str, value: object, path: Path) -> Decimal:
+    fraction = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+    if fraction is None or not 0 <= fraction < 1:
+        raise JobError(
+            where=str(path), key=f"discounts.{name}", value=value, allowed="a fraction from 0 to below 1 (0.2: 20 % off)"
+        )
+    return fraction

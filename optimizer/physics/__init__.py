@@ -1,0 +1,1 @@
+"""What a recipe needs: memory, throughput, duration. Pure, columnar, blind to prices."""

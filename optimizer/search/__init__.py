@@ -1,0 +1,1 @@
+"""Candidates, constraints, solver, cost, plan and explanation. Pure: offers, tables and now are arguments."""

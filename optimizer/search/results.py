@@ -1,0 +1,177 @@
+"""What the search says: candidates evaluated for people and files, plans, near misses. Integers where money is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from optimizer.physics.recipe import Recipe
+    from optimizer.workload.job import Job
+    from providers.basis import Basis, Estimate
+    from providers.gpus import Gpu
+    from providers.offer import Offer
+
+
+class PlanStatus(StrEnum):
+    """How the search ended."""
+
+    OPTIMAL = "optimal"
+    INFEASIBLE = "infeasible"
+    TIME_LIMIT = "time_limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineItem:
+    """One line of a bill: quantity x unit price, expected value, in micro-dollars."""
+
+    name: str
+    quantity: float
+    unit: str
+    usd_micro: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What one run costs in micro-dollars: 10 % quantile, central, 90 % quantile; the items sum to `expected`."""
+
+    low_usd_micro: int
+    expected_usd_micro: int
+    high_usd_micro: int
+    items: tuple[LineItem, ...]
+    billed_s: int
+    """Seconds per instance after billing increment and minimum, at the central duration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryReading:
+    """Memory of one GPU in bytes, as `cli.md` names the readings. `parts_bytes` sum to allocated.expected."""
+
+    usable_bytes: int
+    required: Estimate
+    load_required: Estimate
+    load_peak: Estimate
+    allocated: Estimate
+    reserved: Estimate
+    device: Estimate
+    host: Estimate
+    nvme: Estimate
+    parts_bytes: Mapping[str, int]
+    load_parts_bytes: Mapping[str, int]
+    basis: Basis
+
+    @property
+    def needed(self) -> Estimate:
+        """The larger of the training and the load requirement: what is checked against `usable_bytes`."""
+        return max(self.required, self.load_required, key=lambda estimate: estimate.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedReading:
+    """Real tokens per second of the whole job, what bounds it, and the seconds of one optimizer step by cause."""
+
+    tokens_per_s: Estimate
+    sigma_log: float
+    mfu: float
+    bound: str
+    step_s: float
+    parts_s: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One offer x nodes x recipe with everything known about it. `runs` is how many runs of a sweep it carries."""
+
+    offer: Offer
+    gpu: Gpu
+    nodes: int
+    recipe: Recipe
+    runs: int
+    memory: MemoryReading
+    speed: SpeedReading
+    duration_s: Estimate
+    duration_parts_s: Mapping[str, float]
+    finish_s_at_confidence: float
+    finish_probability_ppm: int
+    quote: Quote
+    quality: str
+    complexity: str
+    slacks: Mapping[str, float]
+    """Named slack of every constraint in its own unit; >= 0 is satisfied; limits not set are absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearMiss:
+    """The cheapest candidate that breaks this limit only: what relaxing the limit would take, and cost."""
+
+    limit: str
+    required: float
+    allowed: float
+    unit: str
+    candidate: Candidate
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """A managed fine-tuning service priced per training token; cost None where the price is unknown."""
+
+    vendor: str
+    model: str
+    method: str
+    low_usd_micro: int | None
+    high_usd_micro: int | None
+    tokens: int
+    source: str
+    source_date: str
+    notes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolverReport:
+    """How the choice was made. `candidates` counts distinct valid (offer, nodes, recipe) tuples before pruning."""
+
+    status: str
+    gap_ppm: int
+    candidates: int
+    hardware_classes: int
+    physics_rows: int
+    kept: int
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    """For --verbose only; never written to files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotReport:
+    """Which prices the plan saw."""
+
+    sha256: str
+    oldest_observed_at: datetime | None
+    newest_observed_at: datetime | None
+    offers: int
+    unusable: Mapping[str, int]
+    """Offers that could not be candidates, by reason (unknown GPU, currency, price age, spot not asked for ...)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The answer to a job. `choices` holds the chosen candidates (one, or several for a sweep); empty if infeasible."""
+
+    status: PlanStatus
+    made_at: datetime
+    job: Job
+    choices: tuple[Candidate, ...]
+    runners_up: tuple[Candidate, ...]
+    rejected: Mapping[str, int]
+    """Candidates lost to each limit: a candidate counts under every limit that it breaks."""
+    near_misses: tuple[NearMiss, ...]
+    rivals: tuple[Rival, ...]
+    lost: tuple[str, ...]
+    """Why others lost, one sentence each, with numbers."""
+    solver: SolverReport
+    snapshot: SnapshotReport
+    notes: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""One file per live price source, resolved lazily by name."""

@@ -1,0 +1,33 @@
+"""What every test starts from: no network, no cloud variables, no configuration of the person running them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLEARED_PREFIXES = ("TUNEFARE_", "AWS_", "GOOGLE_", "GCP_", "AZURE_", "OCI_", "RUNPOD_", "VAST_", "LAMBDA_", "VULTR_")
+
+
+def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
+    raise AssertionError("a test tried to open a network connection")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Block sockets, clear cloud variables and point every data directory at an empty folder."""
+    monkeypatch.setattr(socket.socket, "connect", _refuse)
+    monkeypatch.setattr(socket, "create_connection", _refuse)
+    for name in list(os.environ):
+        if name.startswith(CLEARED_PREFIXES) and name != "TUNEFARE_UPDATE_GOLDEN":
+            monkeypatch.delenv(name)
+    home: Path = tmp_path_factory.mktemp("home")
+    for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(variable, str(home))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")

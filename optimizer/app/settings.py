@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from providers.errors import JobError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROJECT_FILE = "tunefare.toml"
 ENVIRONMENT_KEYS: tuple[str, ...] = ("TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_NOW", "TUNEFARE_CONFIG")
 FILE_KEYS: tuple[str, ...] = ("offers", "only_offers", "max_price_age", "discounts")
+
+Value = TypeVar("Value")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -60,25 +62,11 @@ def load_settings(
 
 def config_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:
     """Return the directory of the user's own configuration: `$XDG_CONFIG_HOME/tunefare`, else `~/.config/tunefare`."""
-    return _xdg(environment, "XDG_CONFIG_HOME", Path(".config"), home)
-
-
-def cache_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:
-    """Return the directory of disposable data (prices): `$XDG_CACHE_HOME/tunefare`, else `~/.cache/tunefare`."""
-    return _xdg(environment, "XDG_CACHE_HOME", Path(".cache"), home)
-
-
-def state_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:
-    """Return the directory of records (the ledger): `$XDG_STATE_HOME/tunefare`, else `~/.local/state/tunefare`."""
-    return _xdg(environment, "XDG_STATE_HOME", Path(".local/state"), home)
-
-
-def _xdg(environment: Mapping[str, str], variable: str, fallback: Path, home: Path | None) -> Path:
-    stated = environment.get(variable, "")
+    stated = environment.get("XDG_CONFIG_HOME", "")
     # The XDG specification says that a relative path is to be ignored.
     if stated and Path(stated).is_absolute():
         return Path(stated) / "tunefare"
-    return (home or Path.home()) / fallback / "tunefare"
+    return (home or Path.home()) / ".config" / "tunefare"
 
 
 def _user_file(environment: Mapping[str, str], home: Path | None) -> Path:
@@ -132,7 +120,7 @@ def _read(path: Path) -> Settings:
     )
 
 
-def _typed(raw: Mapping[str, object], key: str, kind: type[T], allowed: str, path: Path) -> T | None:
+def _typed(raw: Mapping[str, object], key: str, kind: type[Value], allowed: str, path: Path) -> Value | None:
     value = raw.get(key)
     if value is None or isinstance(value, kind):
         return value
@@ -141,7 +129,7 @@ def _typed(raw: Mapping[str, object], key: str, kind: type[T], allowed: str, pat
 
 def _discount(name: str, value: object, path: Path) -> Decimal:
     fraction = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
-    if fraction is None or not 0 <= fraction < 1:
+    if fraction is None or not fraction.is_finite() or not 0 <= fraction < 1:
         raise JobError(
             where=str(path), key=f"discounts.{name}", value=value, allowed="a fraction from 0 to below 1 (0.2: 20 % off)"
         )

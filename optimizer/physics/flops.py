@@ -2,7 +2,7 @@
 
 A matrix product of a weight with one token costs 2 FLOP per weight forward, 2 for the gradient of its input and 2 for
 the gradient of the weight. A frozen weight has no weight gradient. Causal attention costs 2 x context x heads x head_dim
-FLOP per token and layer forward (scores and values, half of the square), and twice that backward.
+FLOP per token and layer forward (scores and values, half of the square).
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def training_flops(model: ModelColumns, recipe: RecipeColumns, selective_fractio
     """Return the FLOP per token of forward, backward and recomputation of the policy.
 
     Full checkpointing repeats the forward pass of the blocks (not of the output head), selective checkpointing
-    `selective_fraction` of it. Adapter weights have gradients, the frozen weights below them none.
+    `selective_fraction` of it. Adapter weights have gradients, the frozen weights below them none. The backward pass of
+    attention computes the scores anew: 2.5 times the forward pass (Dao 2023, FlashAttention-2, section 3.1).
     """
     forward = forward_flops(model, recipe)
     full = recipe.tuning == FULL
@@ -68,7 +69,7 @@ def training_flops(model: ModelColumns, recipe: RecipeColumns, selective_fractio
     blocks = forward.matrix - 2.0 * head_products(model)
     return Flops(
         matrix=2.0 * forward.matrix + weight_gradients + repeated * blocks,
-        attention=(3.0 + repeated) * forward.attention,
+        attention=(3.5 + repeated) * forward.attention,
     )
 
 

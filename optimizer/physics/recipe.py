@@ -59,6 +59,7 @@ class Recipe:
     prompt_tokens: int = 0
     response_tokens: int = 0
     reward_params: int = 0
+    kbit_preparation: bool | None = None
 
     @property
     def method(self) -> str:

@@ -6,7 +6,7 @@ FLOP, float64 unless said otherwise; NaN is unknown. Enums are int8 codes (`axes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -95,6 +95,9 @@ class RecipeColumns:
     """DPO and PPO only; 0 for SFT."""
     reward_params: Floats
     """PPO: parameters of the reward model (the value model has the policy's size unless adapters share it)."""
+    kbit_preparation: Codes = field(default_factory=lambda: np.array([-1], dtype=np.int8))
+    """1: PEFT's k-bit preparation runs (what is not quantised passes through fp32 at load), 0: it does not,
+    -1: as the stack does by default (HF on k-bit weights that are not sharded)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +145,7 @@ class Runs:
     def count(self) -> int:
         """Number of runs after broadcasting."""
         groups = (self.model, self.recipe, self.machine)
-        return max(getattr(group, field.name).shape[0] for group in groups for field in fields(group))
+        return max(int(getattr(group, column.name).shape[0]) for group in groups for column in fields(group))
 
     def take(self, rows: Ints) -> Runs:
         """Return the runs at the given positions (int64, shape (m,))."""
@@ -151,8 +154,8 @@ class Runs:
 
 def _take(columns: Columns, rows: Ints) -> Columns:
     picked = {
-        field.name: values if values.shape[0] == 1 else values[rows]
-        for field in fields(columns)
-        for values in (getattr(columns, field.name),)
+        column.name: values if values.shape[0] == 1 else values[rows]
+        for column in fields(columns)
+        for values in (getattr(columns, column.name),)
     }
     return replace(columns, **picked)

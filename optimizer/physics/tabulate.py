@@ -116,6 +116,10 @@ def recipe_columns(rows: Sequence[tuple[Recipe, ModelSpec]]) -> RecipeColumns:
         prompt_tokens=floats([recipe.prompt_tokens for recipe in recipes]),
         response_tokens=floats([recipe.response_tokens for recipe in recipes]),
         reward_params=floats([recipe.reward_params for recipe in recipes]),
+        kbit_preparation=np.array(
+            [-1 if recipe.kbit_preparation is None else int(recipe.kbit_preparation) for recipe in recipes],
+            dtype=np.int8,
+        ),
     )
 
 

@@ -13,7 +13,7 @@ _WHERE = "calculate"
 _SECONDS_PER_HOUR = 3600
 
 
-def estimate_cost(
+def estimate_cost(  # noqa: PLR0917 the published signature, called by position
     tokens_per_sample: float,
     n_samples: float,
     epochs: float,

@@ -27,7 +27,7 @@ def decide(*, budget_tight: bool, low_vram: bool, domain_shift: bool, alignment:
     A tight budget or little GPU memory decides for QLoRA before the domain is asked about. DPO and RLHF come on top
     of whichever method was chosen: they need preference data and are a second stage.
     """
-    method, bits, sharding, path = _tuning(budget_tight, low_vram, domain_shift)
+    method, bits, sharding, path = _tuning(budget_tight=budget_tight, low_vram=low_vram, domain_shift=domain_shift)
     if alignment:
         path.append("Alignment is needed: add DPO or RLHF (PPO) on preference data after supervised tuning.")
     else:
@@ -36,10 +36,12 @@ def decide(*, budget_tight: bool, low_vram: bool, domain_shift: bool, alignment:
     return Decision(method=method, bits=bits, sharding=sharding, objectives=objectives, path=tuple(path))
 
 
-def _tuning(budget_tight: bool, low_vram: bool, domain_shift: bool) -> tuple[str, int, str, list[str]]:
+def _tuning(*, budget_tight: bool, low_vram: bool, domain_shift: bool) -> tuple[str, int, str, list[str]]:
     if budget_tight or low_vram:
-        reasons = [text for text, holds in (("budget tight", budget_tight), ("GPU memory low", low_vram)) if holds]
-        return "qlora", 4, "none", [f"X: QLoRA (4-bit base, adapters trained)."]
+        reasons = [
+            text for text, holds in (("budget is tight", budget_tight), ("GPU memory is low", low_vram)) if holds
+        ]
+        return "qlora", 4, "none", [f"The {' and the '.join(reasons)}: QLoRA (4-bit base, adapters trained)."]
     path = ["Neither budget nor GPU memory is tight: go on."]
     if domain_shift:
         return "full", 16, "zero3", [*path, "The domain shift is large: full fine-tuning, sharded with ZeRO-3."]

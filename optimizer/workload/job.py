@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import datetime
+from .job_data import DataPlan, plan_data
+from .job_limits import (
+    confidence_ppm,
+    deadline_moment,
+    gpu_ids,
+    model_named,
+    refuse_senseless_widths,
+    span_seconds,
+    target_names,
+)
+from .lengths import LengthDistribution
+from .models import ModelSpec, ModelTable
 
-    from .lengths import LengthDistribution
-    from .models import ModelSpec
+if TYPE_CHECKING:
+    from providers.gpus import GpuTable
+
+    from .job_input import JobInput
+
+GB = 10**9
+DEFAULT_RUNS = 1
+DEFAULT_RANK = 16
+DEFAULT_TARGETS = ("all-linear",)
+DEFAULT_MAX_GPUS = 64
+DEFAULT_MAX_NODES = 1
+DEFAULT_SETUP_MINUTES = 10.0
+DEFAULT_CHECKPOINT_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +43,7 @@ class Overheads:
     data_bytes: float = 0.0
     egress_bytes: float = 0.0
     disk_bytes: float | None = None
-    checkpoint_every_s: float = 1800.0
+    checkpoint_every_s: float = DEFAULT_CHECKPOINT_S
     eval_fraction: float = 0.0
     failed_run_multiplier: float = 1.0
     labelling_usd: Decimal = Decimal(0)
@@ -81,3 +103,133 @@ class Job:
     """One line per default that was used: "name = value (where it comes from)"."""
     basis: str
     """How well the token count and lengths are known (providers.basis): measured with a tokenizer, assumed without."""
+
+
+@dataclass(slots=True)
+class Defaults:
+    """The defaults that a job took, in the order in which they were taken."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def note(self, name: str, value: object, why: str) -> None:
+        """Add the line "name = value (why)"."""
+        self.lines.append(f"{name} = {value} ({why})")
+
+    def int_or(self, said: int | None, name: str, value: int, why: str = "default") -> int:
+        """Return what was said, or `value` after noting it."""
+        if said is None:
+            self.note(name, value, why)
+        return value if said is None else said
+
+    def word_or(self, said: str | None, name: str, value: str, why: str = "default") -> str:
+        """Return what was said, or `value` after noting it."""
+        if said is None:
+            self.note(name, value, why)
+        return value if said is None else said
+
+
+def complete_job(said: JobInput, *, models: ModelTable, gpus: GpuTable, now: datetime, where: str) -> Job:
+    """Return the job with every default filled in and everything checked against the tables.
+
+    `now` (aware UTC) is what a deadline counts from; `where` names the input in errors (a file, or "command line").
+    Raises JobError for what is missing, contradicts itself or lies out of range, KnowledgeMissing for a model that the
+    table does not know.
+    """
+    defaults = Defaults()
+    model = model_named(said.model, key="model", models=models, where=where)
+    refuse_senseless_widths(said.method, said.quantization, where=where)
+    data = plan_data(said, model=model, defaults=defaults, where=where)
+    wanted, unwanted = gpu_ids(said.gpu, said.exclude_gpu, table=gpus, where=where)
+    reward = None
+    if data.needs_reward_model:
+        reward = model_named(said.reward_model, key="reward_model", models=models, where=where)
+    return _assemble(
+        said, model=model, data=data, reward=reward, gpus=(wanted, unwanted), now=now, where=where, defaults=defaults
+    )
+
+
+def _assemble(
+    said: JobInput,
+    *,
+    model: ModelSpec,
+    data: DataPlan,
+    reward: ModelSpec | None,
+    gpus: tuple[tuple[str, ...], tuple[str, ...]],
+    now: datetime,
+    where: str,
+    defaults: Defaults,
+) -> Job:
+    rank = defaults.int_or(said.lora_rank, "LoRA rank", DEFAULT_RANK)
+    targets = _targets(said, model, rank=rank, where=where, defaults=defaults)
+    if said.method is None and said.quantization is None:
+        defaults.note("method and quantization", "all that make sense", "default")
+    if said.pricing_model is None:
+        defaults.note("pricing model", "on_demand, and spot where its price is fresh", "default")
+    return Job(
+        name=said.name or model.name,
+        model=model,
+        tokens=data.tokens,
+        sequences=data.sequences,
+        seq_len=data.seq_len,
+        global_batch=data.global_batch,
+        packing=data.packing,
+        lengths=data.lengths,
+        runs=said.runs or DEFAULT_RUNS,
+        methods=tuple(dict.fromkeys(said.method or ())),
+        quantization_bits=tuple(dict.fromkeys(said.quantization or ())),
+        objective=data.objective,
+        lora_rank=rank,
+        target_modules=targets,
+        optimizer=defaults.word_or(said.optimizer, "optimizer", "adamw"),
+        stack=defaults.word_or(said.stack, "stack", "hf", "default, intervals widened"),
+        stack_known=said.stack is not None,
+        prompt_tokens=data.prompt_tokens,
+        response_tokens=data.response_tokens,
+        reward_model=reward,
+        deadline_at=deadline_moment(said.deadline, now=now, where=where),
+        confidence_ppm=confidence_ppm(said.confidence, defaults=defaults, where=where),
+        budget_usd=said.budget,
+        quality_floor=said.quality_floor,
+        max_complexity=said.max_complexity,
+        providers=tuple(dict.fromkeys(said.provider or ())),
+        regions=tuple(dict.fromkeys(said.region or ())),
+        gpus=gpus[0],
+        exclude_gpus=gpus[1],
+        max_gpus=defaults.int_or(said.max_gpus, "GPUs", DEFAULT_MAX_GPUS, "default, at most"),
+        max_nodes=defaults.int_or(said.max_nodes, "nodes", DEFAULT_MAX_NODES, "default, at most"),
+        pricing_models=tuple(dict.fromkeys(said.pricing_model or ())),
+        max_price_age_s=span_seconds(said.max_price_age, key="max_price_age", where=where),
+        executor=said.executor or "none",
+        overheads=_overheads(said, where=where, defaults=defaults),
+        defaults_used=tuple(defaults.lines),
+        basis=data.basis,
+    )
+
+
+def _targets(said: JobInput, model: ModelSpec, *, rank: int, where: str, defaults: Defaults) -> tuple[str, ...]:
+    """Return the adapted module names, checked against the model unless no adapter is asked for."""
+    targets = target_names(said.target_modules)
+    if targets is None:
+        defaults.note("LoRA targets", ",".join(DEFAULT_TARGETS), "default")
+        return DEFAULT_TARGETS
+    model.adapter(rank, targets, where=where)
+    return targets
+
+
+def _overheads(said: JobInput, *, where: str, defaults: Defaults) -> Overheads:
+    if said.setup_minutes is None:
+        defaults.note("set-up", f"{DEFAULT_SETUP_MINUTES:g} min", "assumed")
+    every = span_seconds(said.checkpoint_every, key="checkpoint_every", where=where)
+    return Overheads(
+        setup_s=None if said.setup_minutes is None else 60.0 * said.setup_minutes,
+        data_bytes=GB * (said.data_gb or 0.0),
+        egress_bytes=GB * (said.egress_gb or 0.0),
+        disk_bytes=None if said.disk_gb is None else GB * said.disk_gb,
+        checkpoint_every_s=DEFAULT_CHECKPOINT_S if every is None else every,
+        eval_fraction=said.eval_fraction or 0.0,
+        failed_run_multiplier=1.0 if said.failed_run_multiplier is None else said.failed_run_multiplier,
+        labelling_usd=said.labelling_usd or Decimal(0),
+        preference_usd=said.preference_usd or Decimal(0),
+        evaluation_usd=said.evaluation_usd or Decimal(0),
+        oncall_usd=said.oncall_usd or Decimal(0),
+    )

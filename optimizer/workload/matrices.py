@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from providers.basis import Basis
 
@@ -182,18 +182,16 @@ def load_matrices(path: Path | None = None) -> Matrices:
     )
 
 
-def _matrix(entry: dict[str, object]) -> Matrix:
-    rows = entry["row"]
-    reading = entry["reading"]
-    assert isinstance(rows, list) and isinstance(reading, list)
+def _matrix(entry: dict[str, Any]) -> Matrix:
     return Matrix(
-        key=str(entry["key"]),
-        title=str(entry["title"]),
-        axis=str(entry["axis"]),
+        key=entry["key"],
+        title=entry["title"],
+        axis=entry["axis"],
         rows=tuple(
-            MatrixRow(name=row["name"], better=row["better"], cells=MappingProxyType(row["cells"])) for row in rows
+            MatrixRow(name=row["name"], better=row["better"], cells=MappingProxyType(row["cells"]))
+            for row in entry["row"]
         ),
-        reading=tuple(reading),
+        reading=tuple(entry["reading"]),
     )
 
 

@@ -1,0 +1,279 @@
+"""Making sense of measured cases: from the wild texts of a row to a model, a recipe and a machine.
+
+The texts are those that people write beside their measurements ("fsdp full_shard", "nf4 (bnb)", "padded to longest",
+"framework_config=foak-fast-kernels"). What a row leaves open is filled in and listed in `Case.assumed`; what the
+physics does not model is an error that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from optimizer.physics.axes import Objective, Offload, Sharding, Stack, Tuning
+from optimizer.physics.recipe import Recipe, refusal
+from providers.errors import KnowledgeMissing
+
+from .case_fields import text, whole
+from .case_models import ModelIndex, case_machine, case_model
+from .case_texts import (
+    HALF_OF,
+    read_attention,
+    read_checkpointing,
+    read_compiled,
+    read_kernels,
+    read_optimizer,
+    read_precision,
+    read_stack,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optimizer.physics.tabulate import Machine
+    from optimizer.workload.models import ModelSpec
+    from providers.gpus import GpuTable
+
+DEFAULT_SEQ_LEN = 2048
+DEFAULT_RANK = 16
+
+PARALLEL = "tensor/pipeline/expert parallel: not modelled"
+_DEGREE = re.compile(r"(?<![a-z])(tp|pp|cp|ep|sp|usp|sequence parallel|tensor parallel)\s*[=:]?\s*(\d+)")
+_OBJECTIVES = {"sft": Objective.SFT, "dpo": Objective.DPO, "ppo": Objective.PPO}
+_UNMODELLED_OBJECTIVES = ("grpo", "gkd", "kto", "rm", "simpo", "orpo", "cpo", "rloo", "distill")
+_LORA_ALIKE = {"lora", "qlora", "q-lora", "lora+", "loraplus", "pissa", "loftq", "lora-ga", "lora-int8"}
+_ADAPTER_GROUPS: dict[str, tuple[str, ...]] = {
+    "linear_qkv": ("q_proj", "k_proj", "v_proj", "query_key_value", "c_attn", "qkv_proj", "Wqkv"),
+    "linear_proj": ("o_proj", "out_proj", "dense"),
+    "linear_fc1": ("gate_proj", "up_proj", "gate_up_proj", "w1", "w3", "w2"),
+    "linear_fc2": ("down_proj", "w2", "c_proj"),
+    "c_attn": ("c_attn", "q_proj", "k_proj", "v_proj"),
+    "attn.c_proj": ("attn.c_proj", "o_proj"),
+    "mlp.c_proj": ("mlp.c_proj", "down_proj"),
+    "w1": ("w1", "gate_proj"),
+    "w3": ("w3", "up_proj"),
+    "w2": ("w2", "up_proj"),
+    "q": ("q_proj",),
+    "k": ("k_proj",),
+    "v": ("v_proj",),
+    "o": ("o_proj",),
+    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
+    "mlp": ("gate_proj", "up_proj", "down_proj"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row made sense of. `assumed` lists what the row does not say; without a known GPU there is no speed."""
+
+    model: ModelSpec
+    recipe: Recipe
+    machine: Machine
+    gpu_known: bool
+    size_known: bool
+    assumed: tuple[str, ...]
+
+
+def parse_case(row: Mapping[str, str], *, models: ModelIndex, gpus: GpuTable) -> Case:
+    """Return the case that a row of the measurement header describes.
+
+    Raises KnowledgeMissing for what is not modelled or not known, JobError for a cell that makes no sense.
+    """
+    notes = text(row, "notes").lower()
+    _refuse_model_parallel(row, notes)
+    model, about_model = case_model(row, models)
+    found = case_machine(row, gpus, nodes=_nodes(notes))
+    recipe, about_recipe = _recipe(row, notes, model, found.machine)
+    reason = refusal(recipe, gpu=found.machine.gpu if found.gpu_known else None, gpus=found.machine.gpus)
+    if reason is not None:
+        raise KnowledgeMissing(f"the recipe makes no sense: {reason}")
+    return Case(
+        model=model,
+        recipe=recipe,
+        machine=found.machine,
+        gpu_known=found.gpu_known,
+        size_known=found.size_known,
+        assumed=(*about_model, *found.assumed, *about_recipe),
+    )
+
+
+def _recipe(row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machine) -> tuple[Recipe, tuple[str, ...]]:
+    assumed: list[str] = []
+    tuning, objective, bits = _method(row)
+    stack, stack_known = read_stack(row, notes)
+    sharding, offload = _sharding(row, notes, machine, stack, assumed)
+    seq_len, variable = _lengths(row, model, assumed)
+    loss, fused = read_kernels(notes, stack)
+    halves = seq_len // 2 if objective is not Objective.SFT else 0
+    if halves:
+        assumed.append(f"prompt and response {halves} tokens each")
+    targets, rank = (("all-linear",), DEFAULT_RANK) if tuning is Tuning.FULL else _adapter(row, model, assumed)
+    recipe = Recipe(
+        tuning=tuning,
+        bits=bits,
+        objective=objective,
+        precision=read_precision(row, notes, tuning, stack, sharding),
+        lora_rank=rank,
+        target_modules=targets,
+        optimizer=read_optimizer(row, stack, assumed),
+        loss=loss,
+        attention=read_attention(text(row, "attention").lower()),
+        checkpointing=read_checkpointing(row, stack, assumed),
+        compiled=read_compiled(row, notes),
+        sharding=sharding,
+        offload=offload,
+        stack=stack,
+        stack_known=stack_known,
+        fused_kernels=fused,
+        double_quant=not re.search(r"no (dq|double)|without double|single quant", text(row, "quant").lower()),
+        micro_batch=_or_assumed(whole(row, "micro_batch"), 1, "micro_batch", assumed),
+        grad_accum=_grad_accum(row, machine),
+        seq_len=seq_len,
+        packing=_packed(row),
+        variable_length=variable,
+        prompt_tokens=halves,
+        response_tokens=halves,
+        reward_params=model.total_params if objective is Objective.PPO else 0,
+    )
+    if not machine.gpu.supports_bf16:
+        recipe = replace(recipe, precision=HALF_OF[recipe.precision])
+    return recipe, tuple(assumed)
+
+
+def _refuse_model_parallel(row: Mapping[str, str], notes: str) -> None:
+    parallelism = text(row, "parallelism").lower()
+    config = re.search(r"framework_config=\S*?-ep(\d+)", notes)
+    degrees = _DEGREE.findall(parallelism) + ([("ep", config.group(1))] if config else [])
+    above = [f"{name}={degree}" for name, degree in degrees if int(degree) > 1]
+    if above:
+        raise KnowledgeMissing(f"{PARALLEL} ({', '.join(above)})")
+    if "device_map" in parallelism:
+        raise KnowledgeMissing("layers spread over GPUs (device_map): not modelled")
+
+
+def _method(row: Mapping[str, str]) -> tuple[Tuning, Objective, int]:
+    """Return tuning, objective and width from "dpo+lora", "full (pretrain)", "qlora (nf4 dq)", "lora-int8"."""
+    stated = text(row, "method").lower()
+    bare = re.sub(r"\(.*?\)", "", stated).strip()
+    *before, name = [part.strip() for part in bare.split("+")] if bare not in _LORA_ALIKE else [bare]
+    objective = Objective.SFT
+    for part in before:
+        if part not in _OBJECTIVES:
+            what = "objective" if part in _UNMODELLED_OBJECTIVES else "method"
+            raise KnowledgeMissing(f"{what} {part!r}: not modelled")
+        objective = _OBJECTIVES[part]
+    if name == "full":
+        tuning = Tuning.FULL
+    elif name in _LORA_ALIKE:
+        tuning = Tuning.LORA
+    elif name in {"dora", "qdora"}:
+        tuning = Tuning.DORA
+    elif name == "rslora":
+        tuning = Tuning.RSLORA
+    else:
+        raise KnowledgeMissing(f"method {stated!r}: not modelled" if stated else "the row states no method")
+    return tuning, objective, _bits(text(row, "quant").lower(), stated, tuning)
+
+
+def _bits(quant: str, method: str, tuning: Tuning) -> int:
+    if re.search(r"4[ -]?bit|nf4|int4|fp4|gptq|awq|hqq", quant):
+        return 4
+    if re.search(r"8[ -]?bit|int8", quant):
+        return 8
+    if quant and quant not in {"none", "no", "16", "16bit", "bf16", "fp16"}:
+        raise KnowledgeMissing(f"quantization {quant!r}: not modelled")
+    if tuning is Tuning.FULL:
+        return 16
+    if method.startswith(("qlora", "q-lora", "qdora")) or "4bit" in method or "nf4" in method:
+        return 4
+    return 8 if "int8" in method or "8bit" in method else 16
+
+
+def _sharding(
+    row: Mapping[str, str], notes: str, machine: Machine, stack: Stack, assumed: list[str]
+) -> tuple[Sharding, Offload]:
+    stated = text(row, "parallelism").lower()
+    offload = Offload.NONE
+    if "nvme" in stated:
+        offload = Offload.NVME
+    elif "offload" in stated or re.search(r"cpu offload|optimizer offload", notes):
+        offload = Offload.CPU
+    sharding = _stated_sharding(stated, stack, assumed)
+    if machine.gpus == 1 and offload is Offload.NONE:
+        return Sharding.NONE, offload
+    if machine.gpus > 1 and sharding is Sharding.NONE:
+        assumed.append("parallelism ddp")
+        return Sharding.DDP, Offload.NONE
+    return sharding, offload
+
+
+def _stated_sharding(stated: str, stack: Stack, assumed: list[str]) -> Sharding:
+    zero = re.search(r"zero[ -_]?([0-3])", stated)
+    if zero is not None:
+        return (Sharding.DDP, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3)[int(zero.group(1))]
+    if "shard_grad_op" in stated:
+        return Sharding.ZERO2
+    if re.search(r"fsdp|full_shard|hybrid_shard|hsdp", stated):
+        return Sharding.FSDP
+    if re.search(r"\bddp\b|data parallel", stated):
+        return Sharding.DDP
+    if "deepspeed" in stated:
+        assumed.append("parallelism zero3")
+        return Sharding.ZERO3
+    return Sharding.ZERO1 if stack is Stack.NEMO and stated else Sharding.NONE
+
+
+def _nodes(notes: str) -> int | None:
+    found = re.search(r"\bnodes?[ =:]+(\d+)|\b(\d+) nodes?\b", notes)
+    return None if found is None else max(1, int(found.group(1) or found.group(2)))
+
+
+def _packed(row: Mapping[str, str]) -> bool:
+    stated = text(row, "packing").lower()
+    return bool(re.search(r"\b(packed|packing|yes|true)\b", stated)) and not re.match(r"(no|not|un|false)", stated)
+
+
+def _lengths(row: Mapping[str, str], model: ModelSpec, assumed: list[str]) -> tuple[int, bool]:
+    """Return the length of a row in memory, in tokens, and whether batches vary in length."""
+    stated = text(row, "packing").lower()
+    variable = bool(re.search(r"longest|dynamic|padding[- _]free|dataset|variable", stated))
+    seq_len = whole(row, "seq_len")
+    if seq_len is None:
+        prompt = re.search(r"prompt ~?(\d+) tok", stated)
+        seq_len = -(-int(prompt.group(1)) // 128) * 128 if prompt else min(DEFAULT_SEQ_LEN, model.context)
+        assumed.append(f"seq_len {seq_len}")
+    return seq_len, variable and not _packed(row)
+
+
+def _grad_accum(row: Mapping[str, str], machine: Machine) -> int:
+    """Return micro-steps per optimizer step; shell arithmetic over the number of GPUs is worked out, empty is 1."""
+    stated = text(row, "grad_accum")
+    shell = re.fullmatch(r"\$\(expr (\d+) / \$nproc_per_node\)", stated)
+    if shell is not None:
+        return max(1, int(shell.group(1)) // machine.gpu_count)
+    return whole(row, "grad_accum") or 1
+
+
+def _adapter(row: Mapping[str, str], model: ModelSpec, assumed: list[str]) -> tuple[tuple[str, ...], int]:
+    """Return target modules by the model's own names, and the rank."""
+    rank = _or_assumed(whole(row, "lora_rank"), DEFAULT_RANK, "lora_rank", assumed)
+    stated = re.sub(r"\(.*?\)", "", text(row, "target_modules")).split("+")[0].strip()
+    if not stated:
+        assumed.append("target_modules all-linear")
+        return ("all-linear",), rank
+    if re.match(r"all\b", stated.lower()):
+        return ("all-linear",), rank
+    known = model.module_names()
+    wanted = [name for name in re.split(r"[,;|\s]+", stated) if name]
+    images = [name for word in wanted for name in _ADAPTER_GROUPS.get(word, (word,)) if name in known]
+    if not images:
+        raise KnowledgeMissing(f"target_modules {stated!r}: none of them is in {model.name} ({', '.join(known)})")
+    return tuple(dict.fromkeys(images)), rank
+
+
+def _or_assumed(value: int | None, default: int, key: str, assumed: list[str]) -> int:
+    if value is None:
+        assumed.append(f"{key} {default}")
+        return default
+    return value

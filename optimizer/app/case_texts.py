@@ -1,0 +1,143 @@
+"""Reading single texts of a case: precision, optimizer, attention, checkpointing, kernels, loss and stack."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from optimizer.physics.axes import Attention, Checkpointing, Loss, Optimizer, Precision, Sharding, Stack, Tuning
+from providers.errors import KnowledgeMissing
+
+from .case_fields import text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HALF_OF = {precision: precision for precision in Precision} | {
+    Precision.BF16_PURE: Precision.FP16_PURE,
+    Precision.BF16_MIXED: Precision.FP16_MIXED,
+}
+"""The fp16 twin of a precision, for chips without bf16 units."""
+
+
+def read_precision(row: Mapping[str, str], notes: str, tuning: Tuning, stack: Stack, sharding: Sharding) -> Precision:
+    """Return compute type and whether fp32 masters are kept.
+
+    A bare "bf16" leaves the masters open: DeepSpeed, Megatron, llm-foundry and torchtitan always keep them; HF with
+    weights loaded in bf16, torchtune and LitGPT train in pure bf16. Adapters of HF stacks are fp32 either way.
+    """
+    stated = text(row, "precision").lower()
+    if re.search(r"nvfp4|mxfp4", stated):
+        raise KnowledgeMissing(f"precision {stated!r}: 4-bit floating-point training is not modelled")
+    if re.search(r"int8 (qt|mixed)", stated):
+        raise KnowledgeMissing(f"precision {stated!r}: int8 training is not modelled")
+    if re.search(r"fp8|float8", stated) or re.search(r"\+float8|float8 (linear|compute)", notes):
+        return Precision.FP8
+    if stated.startswith(("fp32", "float32", "tf32")):
+        return Precision.FP32
+    half = re.match(r"(amp_)?(fp16|float16)", stated) or "deepspeed fp16" in stated
+    if re.search(r"pure|no amp|bf16-true|16-true", stated):
+        mixed = False
+    elif re.search(r"amp|mixed|master|fp32", stated):
+        mixed = True
+    elif tuning is not Tuning.FULL:
+        mixed = stack is not Stack.TORCHTUNE
+    else:
+        deepspeed = "deepspeed" in text(row, "parallelism").lower() or sharding in {Sharding.ZERO1, Sharding.ZERO3}
+        mixed = deepspeed or stack in {Stack.NEMO, Stack.LLM_FOUNDRY, Stack.TORCHTITAN}
+    if half:
+        return Precision.FP16_MIXED if mixed else Precision.FP16_PURE
+    return Precision.BF16_MIXED if mixed else Precision.BF16_PURE
+
+
+def read_optimizer(row: Mapping[str, str], stack: Stack, assumed: list[str]) -> Optimizer:
+    """Return the optimizer; empty is the stack's usual one, which is noted in `assumed`."""
+    stated = text(row, "optimizer").lower()
+    if not stated:
+        default = Optimizer.ADAMW_8BIT if stack is Stack.UNSLOTH else Optimizer.ADAMW
+        assumed.append(f"optimizer {default}")
+        return default
+    if re.search(r"muon|galore|lion|lomo|apollo|q-?adam|shampoo|4[ -]?bit", stated):
+        raise KnowledgeMissing(f"optimizer {stated!r}: not modelled")
+    if re.search(r"8[ -]?bit", stated):
+        return Optimizer.PAGED_ADAMW_8BIT if "paged" in stated else Optimizer.ADAMW_8BIT
+    if "adafactor" in stated:
+        return Optimizer.ADAFACTOR
+    if re.search(r"\bsgd\b", stated):
+        return Optimizer.SGD
+    if "adam" in stated:
+        return Optimizer.ADAMW
+    raise KnowledgeMissing(f"optimizer {stated!r}: not modelled")
+
+
+def read_attention(stated: str) -> Attention:
+    """Return the attention kernel that a lower-case text names; SDPA where it leaves it open."""
+    if stated.startswith("sdpa") or stated in {"", "eager/sdpa"}:
+        return Attention.SDPA
+    if stated.startswith(("eager", "unfused")):
+        return Attention.EAGER
+    return Attention.FLASH
+
+
+def read_checkpointing(row: Mapping[str, str], stack: Stack, assumed: list[str]) -> Checkpointing:
+    """Return how blocks are recomputed; empty is full (NeMo: none), which is noted in `assumed`."""
+    stated = text(row, "grad_checkpointing").lower() or _recompute(text(row, "parallelism").lower())
+    if stated.startswith("selective"):
+        return Checkpointing.SELECTIVE
+    if stated.startswith(("no", "false", "off", "0")):
+        return Checkpointing.NONE
+    if stated:
+        return Checkpointing.FULL
+    default = Checkpointing.NONE if stack is Stack.NEMO else Checkpointing.FULL
+    assumed.append(f"checkpointing {default}")
+    return default
+
+
+def _recompute(parallelism: str) -> str:
+    found = re.search(r"recompute=(\w+)", parallelism)
+    return "" if found is None else {"select": "selective"}.get(found.group(1), found.group(1))
+
+
+def read_compiled(row: Mapping[str, str], notes: str) -> bool:
+    """Return whether the notes or the precision say that the model was compiled."""
+    stated = f"{notes} {text(row, 'precision').lower()}"
+    return bool(re.search(r"compile(?!\s*=\s*(false|no|off|0))", stated)) and "no compile" not in stated
+
+
+def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
+    """Return the loss kind and whether fused kernels run: foak (Triton loss), Liger, Unsloth, chunked loss."""
+    liger = re.search(r"liger(?!\s*=)|liger\s*=\s*(true|yes|1)", notes)
+    foak, unsloth = "foak" in notes, stack is Stack.UNSLOTH
+    if liger or re.search(r"fused (ce|linear|cross)|cut[ -]cross|linear cross", notes):
+        return Loss.FUSED, True
+    if foak or unsloth:
+        return Loss.TRITON, True
+    return (Loss.TRITON if re.search(r"chunked (ce|cross)|triton (ce|loss)", notes) else Loss.STANDARD), False
+
+
+_STACK_WORDS: tuple[tuple[str, Stack], ...] = (
+    ("torchtune", Stack.TORCHTUNE),
+    ("torchtitan", Stack.TORCHTITAN),
+    ("litgpt", Stack.LITGPT),
+    ("foundry", Stack.LLM_FOUNDRY),
+    ("composer", Stack.LLM_FOUNDRY),
+    ("nemo", Stack.NEMO),
+    ("megatron", Stack.NEMO),
+    ("automodel", Stack.NEMO),
+)
+_HF_WORDS = re.compile(r"\b(hf|hugging ?face|trl|peft|transformers|axolotl|llama-?factory|swift|accelerate)\b")
+
+
+def read_stack(row: Mapping[str, str], notes: str) -> tuple[Stack, bool]:
+    """Return the stack and whether the row says it; HF stands in where it does not."""
+    stated = text(row, "stack").lower()
+    if "megatron" in text(row, "parallelism").lower():
+        return Stack.NEMO, True
+    if "unsloth" in stated or text(row, "attention").lower() == "unsloth" or re.search(r"(^|\| )unsloth", notes):
+        return Stack.UNSLOTH, True
+    source = text(row, "source").lower()
+    for word, stack in _STACK_WORDS:
+        if word in stated or (not stated and word in f"{source} {text(row, 'model').lower()} {notes}"):
+            return stack, True
+    known = bool(_HF_WORDS.search(f"{stated} {notes}")) or "flash attention" in notes
+    return Stack.HF, known

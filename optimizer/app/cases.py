@@ -1,0 +1,185 @@
+"""The use case `estimate --cases`: predictions beside measurements, many rows in one columnar call."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optimizer.physics.memory import estimate_memory
+from optimizer.physics.tabulate import tabulate
+from optimizer.physics.throughput import estimate_throughput
+from providers.basis import BASES, Basis, weakest
+from providers.errors import JobError, TunefareError
+
+from .case_fields import number
+from .case_models import GIB, index_models
+from .case_parsing import Case, parse_case
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import TextIO
+
+    from optimizer.physics.results import Interval, MemoryColumns, ThroughputColumns
+
+    from .tables import Knowledge
+
+READINGS: tuple[str, ...] = ("allocated", "reserved", "device", "required")
+COLUMNS: tuple[str, ...] = (
+    "pred_load_peak_gib",
+    *(f"pred_{reading}{end}_gib" for reading in READINGS for end in ("", "_low", "_high")),
+    "pred_tokens_per_s_per_gpu",
+    "pred_tokens_per_s_per_gpu_low",
+    "pred_tokens_per_s_per_gpu_high",
+    "pred_hours",
+    "pred_fits",
+    "pred_fits_expected",
+    "pred_basis",
+    "pred_error",
+    "pred_assumed",
+)
+"""What is written beside each row; `pred_assumed` lists what the row left open and was filled in."""
+
+_NEEDED = ("model", "method")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseSummary:
+    """How many rows were read and predicted, and why the others were not (reason to count)."""
+
+    rows: int
+    predicted: int
+    with_speed: int
+    reasons: Mapping[str, int]
+
+
+def run_cases(path: Path, out: TextIO, *, tables: Knowledge) -> CaseSummary:
+    """Write the rows of a CSV file of cases back with `COLUMNS` filled in, in their order; return how it went.
+
+    A row that cannot be estimated says why in `pred_error` and stops nothing. Raises JobError for a file that cannot
+    be read or that lacks the columns every case needs.
+    """
+    header, rows = _read(path)
+    predictions = predict_cases(rows, tables=tables)
+    names = [name for name in header if name not in COLUMNS]
+    writer = csv.DictWriter(out, [*names, *COLUMNS], restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row, prediction in zip(rows, predictions, strict=True):
+        writer.writerow({**row, **prediction})
+    failed = [prediction["pred_error"] for prediction in predictions if prediction.get("pred_error")]
+    return CaseSummary(
+        rows=len(rows),
+        predicted=len(rows) - len(failed),
+        with_speed=sum(bool(prediction.get("pred_tokens_per_s_per_gpu")) for prediction in predictions),
+        reasons=dict(Counter(failed).most_common()),
+    )
+
+
+def predict_cases(rows: Sequence[Mapping[str, str]], *, tables: Knowledge) -> list[dict[str, str]]:
+    """Return the `COLUMNS` of each row as text, "" where unknown."""
+    predictions: list[dict[str, str]] = [{} for _ in rows]
+    cases: dict[int, Case] = {}
+    index = index_models(tables.models)
+    for position, row in enumerate(rows):
+        try:
+            cases[position] = parse_case(row, models=index, gpus=tables.gpus)
+        except TunefareError as err:
+            predictions[position] = {"pred_error": _line(err)}
+    _evaluate(cases, rows, predictions, tables)
+    return predictions
+
+
+def _evaluate(
+    cases: Mapping[int, Case],
+    rows: Sequence[Mapping[str, str]],
+    predictions: list[dict[str, str]],
+    tables: Knowledge,
+) -> None:
+    """Fill in the predictions of all cases in one call; a case that breaks it is found by halving and reported."""
+    if not cases:
+        return
+    positions = list(cases)
+    try:
+        runs = tabulate([(case.model, case.recipe, case.machine) for case in cases.values()])
+        memory = estimate_memory(runs, tables.search.memory)
+        speed = estimate_throughput(runs, tables.search.speed)
+    except (TunefareError, ValueError) as err:
+        if len(cases) == 1:
+            predictions[positions[0]] = {"pred_error": _line(err)}
+            return
+        middle = len(positions) // 2
+        for part in (positions[:middle], positions[middle:]):
+            _evaluate({position: cases[position] for position in part}, rows, predictions, tables)
+        return
+    for index, position in enumerate(positions):
+        predictions[position] = _prediction(rows[position], cases[position], memory, speed, index)
+
+
+def _prediction(
+    row: Mapping[str, str], case: Case, memory: MemoryColumns, speed: ThroughputColumns, index: int
+) -> dict[str, str]:
+    found = {"pred_load_peak_gib": _figure(memory.load_peak.expected[index] / GIB)}
+    for reading in READINGS:
+        for end, value in _ends(getattr(memory, reading), index):
+            found[f"pred_{reading}{end}_gib"] = _figure(value / GIB)
+    if not found["pred_allocated_gib"]:
+        return {"pred_error": "the memory of this recipe is unknown"}
+    bases = [BASES[int(memory.basis[index])], *([Basis.ASSUMED] if case.assumed else [])]
+    if case.size_known:
+        usable = case.machine.gpu.usable_bytes
+        for key, quantile in (("pred_fits", "high"), ("pred_fits_expected", "expected")):
+            needed = max(float(getattr(part, quantile)[index]) for part in (memory.required, memory.load_required))
+            found[key] = "yes" if needed <= usable else "no"
+    if case.gpu_known and math.isfinite(speed.tokens_per_s.expected[index]):
+        bases.append(BASES[int(speed.basis[index])])
+        for end, value in _ends(speed.tokens_per_s, index):
+            found[f"pred_tokens_per_s_per_gpu{end}"] = _figure(value / case.machine.gpus)
+        found["pred_hours"] = _hours(row, case, float(speed.tokens_per_s.expected[index]))
+    found["pred_basis"] = weakest(bases).value
+    found["pred_assumed"] = "; ".join(case.assumed)
+    return found
+
+
+def _hours(row: Mapping[str, str], case: Case, tokens_per_s: float) -> str:
+    """Return the hours of training, where the row says how many tokens: in `tokens`, or by its own speed and hours."""
+    tokens = number(row, "tokens")
+    own_speed, own_hours = number(row, "tokens_per_s_per_gpu"), number(row, "hours")
+    if tokens is None and own_speed is not None and own_hours is not None:
+        tokens = own_speed * case.machine.gpus * own_hours * 3600
+    return "" if tokens is None else _figure(tokens / tokens_per_s / 3600)
+
+
+def _ends(interval: Interval, index: int) -> tuple[tuple[str, float], ...]:
+    return (
+        ("", float(interval.expected[index])),
+        ("_low", float(interval.low[index])),
+        ("_high", float(interval.high[index])),
+    )
+
+
+def _figure(value: float) -> str:
+    """Return five significant digits, "" for what is not a number."""
+    return f"{value:.5g}" if math.isfinite(value) else ""
+
+
+def _line(err: Exception) -> str:
+    return " ".join(str(err).split())
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restkey="", restval="")
+            header = list(reader.fieldnames or ())
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
+        raise JobError(where=str(path), key="--cases", value=path.name, allowed=f"a readable CSV file ({err})") from err
+    missing = [name for name in _NEEDED if name not in header]
+    if missing:
+        raise JobError(
+            where=str(path), key="header", value=",".join(header), allowed=f"columns {', '.join(missing)} are missing"
+        )
+    return header, [{name: cell for name, cell in row.items() if name} for row in rows]

@@ -1,0 +1,37 @@
+"""The use case `plan`: from a job file, flags or keyword arguments to the cheapest way to train it in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from cache.store import PriceStore
+    from optimizer.search.results import Plan
+    from optimizer.workload.job import Job
+    from optimizer.workload.job_input import JobInput
+
+    from .settings import Settings
+    from .tables import Knowledge
+
+
+def plan_job(
+    inputs: JobInput | Job | Path | str | None = None,
+    *,
+    flags: JobInput | None = None,
+    now: datetime | str | None = None,
+    settings: Settings | None = None,
+    store: PriceStore | None = None,
+    tables: Knowledge | None = None,
+    top: int | None = None,
+) -> Plan:
+    """Return the plan for a job: optimal, or infeasible with near misses (an answer, not an error).
+
+    `inputs` is a job file's path, a `JobInput` or a complete `Job`; `flags` win over what it says. Own offers,
+    discounts, `only_offers`, the largest price age, `now` and `top` are read from the merged input, then from
+    `settings` (environment and configuration files when None). `store` defaults to the bundled prices.
+    Raises JobError, KnowledgeMissing (exit 2) and PricesUnavailable (exit 9) for an empty price list.
+    """
+    raise NotImplementedError

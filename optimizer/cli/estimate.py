@@ -1,0 +1,135 @@
+"""`tunefare estimate`: one recipe on one GPU type, many of them from a file, or the list of models."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import (
+    HOW,
+    JOB_FLAGS,
+    LIMITS,
+    OUTPUT,
+    OVERHEADS,
+    PRICES,
+    RECIPE,
+    RECIPE_FLAGS,
+    WHAT,
+    Flags,
+    JobFile,
+    Json,
+    Output,
+    takes_flags,
+)
+
+GROUPS = {
+    WHAT: JOB_FLAGS[WHAT],
+    HOW: JOB_FLAGS[HOW],
+    RECIPE: RECIPE_FLAGS,
+    # Exactly one GPU here, which belongs to the recipe.
+    LIMITS: tuple(flag for flag in JOB_FLAGS[LIMITS] if flag.key != "gpu"),
+    PRICES: JOB_FLAGS[PRICES],
+    OVERHEADS: JOB_FLAGS[OVERHEADS],
+    OUTPUT: JOB_FLAGS[OUTPUT],
+}
+SEARCH_ONLY = frozenset(
+    {"top", "seed", "exclude_gpu", "max_gpus", "max_nodes", "quality_floor", "max_complexity", "executor", "runs", "budget"}
+)
+"""Job flags that only a search has a use for."""
+
+INSTEAD = "Instead of a job"
+
+Cases = Annotated[
+    str | None,
+    typer.Option(
+        "--cases",
+        metavar="FILE.csv",
+        help="estimate every row of a CSV file, and write the rows back with pred_ columns",
+        rich_help_panel=INSTEAD,
+        show_default=False,
+    ),
+]
+ListModels = Annotated[
+    bool, typer.Option("--list-models", help="list the models known by name, and their aliases", rich_help_panel=INSTEAD)
+]
+
+
+@takes_flags(GROUPS, without=SEARCH_ONLY)
+def estimate(
+    *,
+    job_file: JobFile = None,
+    flags: Flags,
+    cases: Cases = None,
+    list_models: ListModels = False,
+    as_json: Json = False,
+    output: Output = None,
+) -> int:
+    """Memory, speed, time and cost of one recipe on one GPU type, without a search."""
+    if list_models:
+        return _list_models(as_json=as_json, output=output)
+    if cases is not None:
+        return _run_cases(cases, output)
+    return _estimate(job_file, flags, as_json=as_json, output=output)
+
+
+def _estimate(job_file: str | None, flags: Flags, *, as_json: bool, output: str | None) -> int:
+    from optimizer.app.estimating import RecipeChoice, estimate_recipe
+    from optimizer.report.json_estimate import estimate_text
+    from optimizer.report.text_estimate import format_estimate
+
+    from .inputs import read_inputs
+    from .output import deliver
+
+    recipe_keys = {field.name for field in fields(RecipeChoice)}
+    inputs, job_flags = read_inputs(job_file, {key: value for key, value in flags.items() if key not in recipe_keys})
+    recipe = RecipeChoice(**{key: value for key, value in flags.items() if key in recipe_keys})  # type: ignore[arg-type]  # the kinds of RECIPE_FLAGS are those of RecipeChoice
+    answer = estimate_recipe(inputs, recipe=recipe, flags=job_flags)
+    deliver(
+        text=lambda style: format_estimate(answer, style),
+        document=lambda: estimate_text(answer),
+        as_json=as_json,
+        output=output,
+    )
+    return 0
+
+
+def _run_cases(cases: str, output: str | None) -> int:
+    from io import StringIO
+
+    from optimizer.app.cases import run_cases
+    from optimizer.app.tables import load_tables
+    from optimizer.app.writing import write_file
+
+    from .output import tell, write
+
+    rows = StringIO()
+    summary = run_cases(Path(cases), rows, tables=load_tables())
+    if output is None:
+        write(rows.getvalue())
+    else:
+        write_file(Path(output), rows.getvalue())
+        tell(f"wrote {output}")
+    tell(f"{summary.predicted} of {summary.rows} rows estimated, {summary.with_speed} of them with a speed")
+    for reason, count in summary.reasons.items():
+        tell(f"{count} not: {reason}")
+    return 0
+
+
+def _list_models(*, as_json: bool, output: str | None) -> int:
+    from optimizer.report.json_models import models_text
+    from optimizer.report.text_models import format_models
+    from optimizer.workload.models import load_models
+
+    from .output import deliver
+
+    models = load_models()
+    deliver(
+        text=lambda style: format_models(models, style),
+        document=lambda: models_text(models),
+        as_json=as_json,
+        output=output,
+    )
+    return 0

@@ -1,0 +1,129 @@
+"""The entry point of the command `tunefare`. Only the command that was asked for is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+PROGRAM = "tunefare"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command lives and what it is for; a `group` is a Typer application with commands of its own."""
+
+    module: str
+    summary: str
+    group: bool = False
+
+
+COMMANDS: dict[str, Command] = {
+    "plan": Command("plan", "The cheapest way to train a model in time."),
+    "estimate": Command("estimate", "One recipe on one GPU type: memory, speed, time, cost."),
+    "calculate": Command("calculate", "The plain budget calculator: tokens, hours, dollars."),
+    "methods": Command("methods", "The trade-offs of the tuning methods, and which to pick."),
+    "explain": Command("explain", "Why an instance, a place or a recipe is not the choice."),
+    "prices": Command("prices", "The prices that a plan sees.", group=True),
+}
+
+EPILOG = """Nothing needs an account: the bundled price list answers, and says how old it is. Start with:
+
+\b
+tunefare plan --model llama-3.1-8b --samples 13300 --tokens-per-sample 400 \\
+    --epochs 4 --deadline 24h
+"""
+
+
+def run() -> None:
+    """Run the command line given by `sys.argv` and exit with its code (house.md, section 8)."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return the exit code of `tunefare` with `arguments`. Never raises: each failure is one line on stderr."""
+    from .shadowing import find_shadow
+
+    if shadow := find_shadow():
+        # Said before our other packages are imported: what is imported then may not be ours.
+        print(f"{PROGRAM}: error: {shadow}", file=sys.stderr)  # noqa: T201 - nothing else can be trusted to print
+        return 1
+    from .errors import report_failures
+
+    given = list(arguments)
+    traceback = bool(os.environ.get("TUNEFARE_TRACEBACK"))
+    if "--traceback" in given:
+        given.remove("--traceback")
+        traceback = True
+    return report_failures(lambda: _invoke(given), traceback=traceback)
+
+
+def _invoke(arguments: list[str]) -> int:
+    completing = "_TUNEFARE_COMPLETE" in os.environ
+    wanted = set(COMMANDS) if completing else {next((word for word in arguments if not word.startswith("-")), "")}
+    outcome: object = build_app(wanted)(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def build_app(wanted: set[str]) -> typer.Typer:
+    """Return the application; commands that are not `wanted` are names with a summary, their modules not imported."""
+    import typer
+
+    app = typer.Typer(
+        help="Which cloud GPU, how many, which quantization and which fine-tuning method: for least money, in time.",
+        epilog=EPILOG,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root())
+    for name, command in COMMANDS.items():
+        if name not in wanted:
+            app.command(name, help=command.summary)(_absent)
+        elif command.group:
+            app.add_typer(import_module(f".{command.module}", __package__).app, name=name, help=command.summary)
+        else:
+            _add(app, name, command)
+    return app
+
+
+def _add(app: typer.Typer, name: str, command: Command) -> None:
+    from .grouped_help import GroupedCommand
+
+    module = import_module(f".{command.module}", __package__)
+    function: Callable[..., int] = getattr(module, name)
+    app.command(name, cls=GroupedCommand, epilog=getattr(module, "EPILOG", None))(function)
+
+
+def _root() -> Callable[..., None]:
+    """Return the options of `tunefare` itself, declared where Typer is imported already."""
+    import typer
+
+    def root(
+        *,
+        version: bool = typer.Option(False, "--version", is_eager=True, callback=_print_version, help="Print the version."),  # noqa: ARG001
+        traceback: bool = typer.Option(False, "--traceback", help="Show where an unexpected error comes from."),  # noqa: ARG001
+    ) -> None:
+        pass
+
+    return root
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import typer
+
+        from optimizer.version import VERSION
+
+        sys.stdout.write(f"{PROGRAM} {VERSION}\n")
+        raise typer.Exit
+
+
+def _absent() -> None:
+    """Stand in for a command that was not asked for, so that the list of commands is complete."""

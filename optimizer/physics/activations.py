@@ -1,0 +1,108 @@
+"""What a run holds because of the batch: checkpoints or whole activations, the live block, scores, logits, caches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .axes import Attention, Checkpointing, Loss, code
+from .state import largest_matrix
+
+if TYPE_CHECKING:
+    from .memory_constants import MemoryConstants
+    from .runs import Floats, Runs
+    from .switches import Switches
+
+_NO_CHECKPOINTS, _SELECTIVE = code(Checkpointing.NONE), code(Checkpointing.SELECTIVE)
+_EAGER = code(Attention.EAGER)
+_TRITON, _FUSED = code(Loss.TRITON), code(Loss.FUSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationColumns:
+    """Bytes per GPU, shape (n,) or (1,). They are not all there at the same moment: `memory` says which are."""
+
+    saved: Floats
+    """Kept from forward to backward: one input per block with checkpointing, everything without."""
+    saved_scores: Floats
+    live: Floats
+    """The block that is recomputed and differentiated."""
+    live_scores: Floats
+    logits: Floats
+    reference_logits: Floats
+    dequantised: Floats
+    dora: Floats
+    generation: Floats
+    away: Floats
+    """Checkpoints that the stack moves to the host."""
+
+
+def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> ActivationColumns:
+    """Return what the batch of one micro-step needs.
+
+    A DPO pair is two sequences in one batch (Rafailov et al. 2023; TRL concatenates chosen and rejected).
+    """
+    model, recipe, of = runs.model, runs.recipe, constants.activations
+    tokens = recipe.micro_batch * recipe.seq_len * np.where(on.dpo, 2.0, 1.0)
+    everything = recipe.checkpointing == _NO_CHECKPOINTS
+    selective = recipe.checkpointing == _SELECTIVE
+    widths = np.where(on.fp32, 2.0, np.where(on.fp32_stream, of.live_fp32_factor, 1.0))
+
+    checkpoints = np.where(on.fp32_stream, 4.0, 2.0) * model.layers * model.hidden
+    kept = (of.kept_hidden * model.hidden + of.kept_intermediate * model.intermediate) * model.layers * widths
+    kept = kept * np.where(on.adapter, of.kept_adapter_factor, 1.0)
+    kept = kept * np.where(recipe.compiled, of.kept_compiled_factor, 1.0)
+    partly = np.maximum(of.kept_selective_factor * kept, checkpoints)
+    offloads = on.unsloth & ~everything & ~selective
+    saved = tokens * np.where(everything, np.maximum(kept, checkpoints), np.where(selective, partly, checkpoints))
+
+    eager = recipe.attention == _EAGER
+    scores = np.where(eager, tokens * model.heads * recipe.seq_len, 0.0)
+    dora_tokens = np.where(on.dora, tokens * of.dora_bytes_per_output * recipe.adapter_outputs, 0.0)
+    live = np.where(everything, 0.0, tokens * _live_bytes(runs, on, constants) * widths + dora_tokens)
+    return ActivationColumns(
+        saved=np.where(offloads, 0.0, saved + everything * dora_tokens * model.layers),
+        saved_scores=everything * scores * of.score_bytes_kept * model.layers,
+        live=live,
+        live_scores=~everything * scores * of.score_bytes_live,
+        logits=tokens * _logit_bytes(runs, on, constants),
+        reference_logits=on.dpo * tokens * constants.logits.reference_vocab * model.vocab,
+        dequantised=_dequantised(runs, on, live, constants),
+        dora=on.dora * of.dora_weight_copies * np.where(on.fp32, 4.0, 2.0) * largest_matrix(runs),
+        generation=on.ppo * _cache_bytes(runs),
+        away=offloads * saved,
+    )
+
+
+def _live_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
+    """Return bytes per token of one block in recomputation, 16-bit, doubled under sharded adapters."""
+    model, recipe, of = runs.model, runs.recipe, constants.activations
+    per_input = np.where(recipe.fused_kernels, of.live_adapter_fused, of.live_adapter_plain)
+    block = of.live_hidden * model.hidden + of.live_intermediate * model.intermediate
+    block = block + per_input * recipe.adapter_inputs
+    doubled = np.where(model.experts > 0, of.live_sharded_moe_factor, of.live_sharded_adapter_factor)
+    return block * np.where(on.adapter & on.sharded_params & (on.gpus > 1), doubled, 1.0)
+
+
+def _logit_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
+    """Return bytes per token at the peak of the loss."""
+    of, loss = constants.logits, runs.recipe.loss
+    triton, fused = loss == _TRITON, loss == _FUSED
+    vocab = np.where(fused, of.fused_vocab, np.where(triton, of.triton_vocab, of.standard_vocab))
+    hidden = np.where(fused, of.fused_hidden, np.where(triton, of.triton_hidden, of.standard_hidden))
+    return (vocab * runs.model.vocab + hidden * runs.model.hidden) * np.where(on.fp32, of.fp32_factor, 1.0)
+
+
+def _dequantised(runs: Runs, on: Switches, live: Floats, constants: MemoryConstants) -> Floats:
+    """Return the 16-bit copy of the largest k-bit matrix, less what of the live block is not alive beside it."""
+    copy = np.where(on.quantised, 2.0 * largest_matrix(runs), 0.0)
+    return np.maximum(copy - constants.activations.dequantisation_slack * live, 0.0)
+
+
+def _cache_bytes(runs: Runs) -> Floats:
+    """Return the 16-bit key and value cache of the rollouts that one GPU generates at once."""
+    model, recipe = runs.model, runs.recipe
+    per_token = 2.0 * 2.0 * model.layers * model.kv_heads * model.head_dim
+    return recipe.micro_batch * (recipe.prompt_tokens + recipe.response_tokens) * per_token

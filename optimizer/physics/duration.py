@@ -1,0 +1,142 @@
+"""Duration of n training jobs: training, and everything that takes time beside it, with exact quantiles.
+
+The total is F exp(s_F z) + V exp(s z) with one standard normal z: fixed parts F (set-up, download, loading) have their
+own spread, variable parts V (what scales with the time of training) that of the speed. One z for both (a slow machine
+is slow in everything) makes every quantile exact: the p-quantile of the total is its value at the p-quantile of z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .flops import FULL, PPO
+from .results import Interval
+from .throughput import Z90
+
+if TYPE_CHECKING:
+    from optimizer.workload.job import Overheads
+
+    from .results import ThroughputColumns
+    from .runs import Floats, MachineColumns, RecipeColumns, Runs
+    from .speed_constants import DurationConstants, SpeedConstants
+
+FIXED_PARTS = ("setup", "download", "load")
+Z_LIMIT = 40.0
+"""Beyond 40 standard deviations a probability is 0 or 1 in float64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurationColumns:
+    """Seconds of n jobs, shape (n,). `parts_s` are medians by cause and sum to `total.expected`."""
+
+    total: Interval
+    parts_s: Mapping[str, Floats]
+    fixed_sigma: float
+    variable_sigma: Floats
+
+    def quantile(self, probability: float) -> Floats:
+        """Return the seconds within which each job ends with the given probability (strictly between 0 and 1)."""
+        if not 0.0 < probability < 1.0:
+            raise ValueError(f"probability = {probability}: strictly between 0 and 1")
+        return self._at(np.float64(NormalDist().inv_cdf(probability)))
+
+    def probability_within(self, seconds: Floats | float) -> Floats:
+        """Return the probability that each job ends within `seconds` (scalar or shape (n,))."""
+        fixed, variable = self._split()
+        limit = np.broadcast_to(np.asarray(seconds, dtype=np.float64), variable.shape)
+        low, high = np.full(variable.shape, -Z_LIMIT), np.full(variable.shape, Z_LIMIT)
+        with np.errstate(over="ignore"):
+            for _ in range(60):  # bisection to 80 / 2^60: below the spacing of float64
+                middle = (low + high) / 2.0
+                early = _total(fixed, variable, self.fixed_sigma, self.variable_sigma, middle) <= limit
+                low, high = np.where(early, middle, low), np.where(early, high, middle)
+        return np.where(np.isnan(variable) | np.isnan(limit), np.nan, normal_cdf(low))
+
+    def _at(self, z: Floats | np.float64) -> Floats:
+        fixed, variable = self._split()
+        return _total(fixed, variable, self.fixed_sigma, self.variable_sigma, z)
+
+    def _split(self) -> tuple[Floats, Floats]:
+        fixed = sum((self.parts_s[name] for name in FIXED_PARTS), start=np.zeros(1))
+        variable = sum((part for name, part in self.parts_s.items() if name not in FIXED_PARTS), start=np.zeros(1))
+        return fixed, variable
+
+
+def estimate_duration(
+    *, runs: Runs, throughput: ThroughputColumns, tokens: float, overheads: Overheads, constants: SpeedConstants
+) -> DurationColumns:
+    """Return the seconds of jobs that train on `tokens` real tokens each (every epoch counted).
+
+    Parts: set-up, download (weights in 16 bits and data, once per node), load, train, checkpoints, evaluation and
+    failed_runs (the share of repeated work). NaN where the speed is unknown.
+    """
+    times = constants.duration
+    train = tokens / throughput.tokens_per_s.expected
+    weights = checkpoint_download_bytes(runs)
+    write = checkpoint_bytes(runs, times) / times.checkpoint_bytes_per_s
+    writes = train / overheads.checkpoint_every_s + 1.0 if overheads.checkpoint_every_s > 0 else np.ones(1)
+    checkpoints = writes * write
+    evaluation = overheads.eval_fraction * train
+    setup = times.setup_s if overheads.setup_s is None else overheads.setup_s
+    rate = download_rate(runs.machine, times)
+    parts = {
+        "setup": np.full(1, setup),
+        "download": (weights + overheads.data_bytes) / rate,
+        "load": weights / times.load_bytes_per_s,
+        "train": train,
+        "checkpoints": checkpoints,
+        "evaluation": evaluation,
+        "failed_runs": (overheads.failed_run_multiplier - 1.0) * (train + checkpoints + evaluation),
+    }
+    columns = {name: np.broadcast_to(part, train.shape).astype(np.float64) for name, part in parts.items()}
+    fixed = sum((columns[name] for name in FIXED_PARTS), start=np.zeros(train.shape))
+    expected = np.sum(list(columns.values()), axis=0)
+    variable, sigma = expected - fixed, throughput.sigma_log
+    return DurationColumns(
+        total=Interval(
+            low=_total(fixed, variable, times.fixed_sigma, sigma, -Z90),
+            expected=expected,
+            high=_total(fixed, variable, times.fixed_sigma, sigma, Z90),
+        ),
+        parts_s=columns,
+        fixed_sigma=times.fixed_sigma,
+        variable_sigma=sigma,
+    )
+
+
+def checkpoint_download_bytes(runs: Runs) -> Floats:
+    """Return the bytes of the published checkpoint, 16 bits per parameter; PPO fetches its reward model too."""
+    model, recipe = runs.model, runs.recipe
+    params = model.linear_params + model.embedding_params + model.head_params + model.other_params
+    return 2.0 * (params + np.where(recipe.objective == PPO, recipe.reward_params, 0.0))
+
+
+def checkpoint_bytes(runs: Runs, times: DurationConstants) -> Floats:
+    """Return the bytes of one training checkpoint: 16-bit trained weights and the state of their optimizer."""
+    return (2.0 + times.checkpoint_state_bytes) * runs.recipe.trainable_params
+
+
+def download_rate(machine: MachineColumns, times: DurationConstants) -> Floats:
+    """Return the bytes/s of a download, no more than the node's network carries."""
+    known = np.where(np.isnan(machine.network_bytes_per_s), np.inf, machine.network_bytes_per_s)
+    return np.minimum(known, times.download_bytes_per_s)
+
+
+def normal_cdf(z: Floats) -> Floats:
+    """Return the standard normal distribution function, absolute error below 7.5e-8.
+
+    Abramowitz and Stegun 1964, 26.2.17: a quintic in 1 / (1 + 0.2316419 |z|) times the density.
+    """
+    t = 1.0 / (1.0 + 0.2316419 * np.abs(z))
+    poly = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
+    upper = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) * poly
+    return np.where(z >= 0.0, 1.0 - upper, upper)
+
+
+def _total(fixed: Floats, variable: Floats, fixed_sigma: float, sigma: Floats, z: Floats | float) -> Floats:
+    return fixed * np.exp(fixed_sigma * z) + variable * np.exp(sigma * z)

@@ -1,0 +1,163 @@
+"""Seconds of one micro-step on one GPU: matrix products, memory-bound work between them, launches, dequantisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .axes import Attention, Loss, Precision, Sharding, Stack, Tuning, code
+from .flops import FULL, head_products, processed_tokens, recomputed_share
+
+if TYPE_CHECKING:
+    from .flops import Flops
+    from .runs import Bools, Floats, MachineColumns, ModelColumns, RecipeColumns, Runs
+    from .speed_constants import SpeedConstants
+
+DORA = code(Tuning.DORA)
+HF = code(Stack.HF)
+EAGER = code(Attention.EAGER)
+LOSS_STANDARD = code(Loss.STANDARD)
+FP8 = code(Precision.FP8)
+MIXED = (code(Precision.BF16_MIXED), code(Precision.FP16_MIXED))
+DDP = code(Sharding.DDP)
+ZERO1 = code(Sharding.ZERO1)
+ZERO2 = code(Sharding.ZERO2)
+ZERO3 = code(Sharding.ZERO3)
+FSDP = code(Sharding.FSDP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroStep:
+    """Seconds of one forward and backward pass on one GPU, by cause; `launch` is what the floor adds on top."""
+
+    compute: Floats
+    memory: Floats
+    launch: Floats
+    dequantisation: Floats
+
+    @property
+    def total(self) -> Floats:
+        """Seconds of the whole micro-step without communication."""
+        return self.compute + self.memory + self.launch + self.dequantisation
+
+
+def micro_step(runs: Runs, flops: Flops, constants: SpeedConstants) -> MicroStep:
+    """Return the seconds of one micro-step.
+
+    Work and launch floor join as (work^p + floor^p)^(1/p): launches hide behind work that is long enough.
+    """
+    compute = matrix_seconds(runs, flops, constants)
+    memory = elementwise_seconds(runs, constants)
+    work = compute + memory
+    floor = launch_floor_seconds(runs, constants)
+    power = constants.floor_power
+    joined = (work**power + floor**power) ** (1.0 / power)
+    return MicroStep(
+        compute=compute,
+        memory=memory,
+        launch=joined - work,
+        dequantisation=dequantisation_seconds(runs, constants),
+    )
+
+
+def matrix_seconds(runs: Runs, flops: Flops, constants: SpeedConstants) -> Floats:
+    """Return the seconds of matrix products and attention scores, recomputation included.
+
+    Attention runs at a lower share of the peak (`attention_weight` > 1).
+    """
+    model, recipe, machine = runs.model, runs.recipe, runs.machine
+    speed = machine.peak_flops_per_s * constants.matrix_efficiency[recipe.stack]
+    speed = speed * constants.architecture_factor[machine.architecture]
+    speed = np.where(model.experts > 0, speed * constants.moe_efficiency, speed)
+    fp8 = (recipe.precision == FP8) & (machine.fp8_flops_per_s > machine.peak_flops_per_s)
+    matrix_speed = np.where(fp8, speed * constants.fp8_gain, speed)
+    tokens = processed_tokens(recipe)
+    return tokens * (flops.matrix / matrix_speed + constants.attention_weight[recipe.stack] * flops.attention / speed)
+
+
+def elementwise_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
+    """Return the seconds of memory-bound work: norms, activations, residuals, loss, scores, casts, adapters."""
+    model, recipe, machine = runs.model, runs.recipe, runs.machine
+    tokens = processed_tokens(recipe)
+    repeated = 1.0 + recomputed_share(recipe, constants.selective_fraction) / 3.0
+    shrunk = np.where(recipe.fused_kernels, constants.fused_elementwise_share, 1.0)
+    shrunk = shrunk * np.where(recipe.compiled, constants.compiled_elementwise_share, 1.0)
+    shrunk = shrunk * np.where(model.gated_mlp, 1.0, constants.plain_block_share)
+    width = 2.0 * model.hidden + model.intermediate
+    per_width = constants.elementwise_bytes[recipe.stack] * shrunk
+    per_token = model.layers * width * (per_width + np.where(in_fp32(recipe), constants.fp32_stream_bytes, 0.0))
+    scores = np.where(recipe.attention == EAGER, constants.eager_bytes_per_score * recipe.seq_len, 0.0)
+    per_token = (per_token + scores * model.layers * model.heads) * repeated
+    per_token = per_token + loss_bytes(model, recipe, constants) + adapter_bytes(model, recipe, constants) * repeated
+    cast = np.where((recipe.tuning == FULL) & _mixed(recipe), constants.cast_bytes * model.linear_params, 0.0)
+    return (tokens * per_token + cast * repeated) / bandwidth(machine, constants)
+
+
+def loss_bytes(model: ModelColumns, recipe: RecipeColumns, constants: SpeedConstants) -> Floats:
+    """Return the bytes per token that the logits and their loss move."""
+    share = np.where(recipe.loss == LOSS_STANDARD, 1.0, constants.fused_loss_share)
+    return constants.loss_bytes * model.vocab * share
+
+
+def adapter_bytes(model: ModelColumns, recipe: RecipeColumns, constants: SpeedConstants) -> Floats:
+    """Return the bytes per token that adapters move beside the frozen layers; DoRA rescales every output."""
+    width = recipe.adapter_inputs + recipe.adapter_outputs
+    per_width = constants.adapter_bytes + np.where(recipe.tuning == DORA, constants.dora_bytes, 0.0)
+    shrunk = np.where(recipe.fused_kernels, constants.fused_elementwise_share, 1.0)
+    return model.layers * width * per_width * shrunk
+
+
+def launch_floor_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
+    """Return the least seconds of a micro-step: kernel launches per layer, or one reading of the weights per pass."""
+    model, recipe, machine = runs.model, runs.recipe, runs.machine
+    full = recipe.tuning == FULL
+    share = np.where(full, constants.full_launch_share, 1.0) * gathering_share(recipe, machine, constants)
+    share = share * np.where(recipe.compiled, constants.compiled_launch_share, 1.0)
+    looped = np.where(recipe.fused_kernels, 0.0, model.experts) * constants.expert_launch_share
+    repeated = 1.0 + recomputed_share(recipe, constants.selective_fraction) / 3.0
+    launches = model.layers * constants.launch_s[recipe.stack] * (share + looped) * repeated
+    passes = np.where(full, 3.0, 2.0) + recomputed_share(recipe, constants.selective_fraction)
+    reading = passes * 2.0 * model.active_linear_params / bandwidth(machine, constants)
+    return np.maximum(launches, reading)
+
+
+def gathering_share(recipe: RecipeColumns, machine: MachineColumns, constants: SpeedConstants) -> Floats:
+    """Return by how much the launch floor grows where layers are gathered one by one: each is a unit of its own.
+
+    FSDP wraps every adapter as one more unit, unless fused adapter kernels keep them out of it.
+    """
+    adapters = (recipe.tuning != FULL) & ~recipe.fused_kernels
+    fsdp = constants.fsdp_launch_share * np.where(adapters, constants.fsdp_adapter_launch_share, 1.0)
+    share = np.where(recipe.sharding == FSDP, fsdp, np.where(recipe.sharding == ZERO3, constants.zero3_launch_share, 1.0))
+    return np.where(machine.gpu_count * machine.nodes > 1, share, 1.0)
+
+
+def in_fp32(recipe: RecipeColumns) -> Bools:
+    """Return where k-bit preparation leaves norms and the residual stream in fp32: HF on unsharded k-bit weights."""
+    default = (recipe.kbit_preparation < 0) & (recipe.stack == HF) & ~is_gathered(recipe)
+    return (recipe.bits < 16) & ((recipe.kbit_preparation == 1) | default)
+
+
+def dequantisation_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
+    """Return the seconds per micro-step of turning k-bit weights into 16 bits: constant, whatever the tokens."""
+    model, recipe, machine = runs.model, runs.recipe, runs.machine
+    four = np.where(recipe.double_quant, 1.0, constants.single_quant_share) * constants.dequantisation_bytes
+    per_weight = np.where(recipe.bits == 4, four, np.where(recipe.bits == 8, constants.int8_bytes, 0.0))
+    passes = 2.0 + recomputed_share(recipe, constants.selective_fraction)
+    return passes * per_weight * model.linear_params / bandwidth(machine, constants)
+
+
+def bandwidth(machine: MachineColumns, constants: SpeedConstants) -> Floats:
+    """Return the bytes/s of GPU memory that streaming kernels reach."""
+    return machine.memory_bandwidth_bytes_per_s * constants.bandwidth_efficiency
+
+
+def is_gathered(recipe: RecipeColumns) -> Bools:
+    """Return where every GPU holds a shard of the weights and gathers each layer when it is needed."""
+    return (recipe.sharding == ZERO3) | (recipe.sharding == FSDP)
+
+
+def _mixed(recipe: RecipeColumns) -> Bools:
+    return (recipe.precision == MIXED[0]) | (recipe.precision == MIXED[1])

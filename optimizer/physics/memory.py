@@ -1,0 +1,192 @@
+"""Bytes per GPU of n training runs, itemised, at the moment of the peak; and bytes per node outside the GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.basis import Basis
+
+from .activations import ActivationColumns, activation_columns
+from .load_peak import load_parts
+from .overhead import (
+    allocated_deviation,
+    clipped,
+    fragmentation,
+    interval,
+    outside_torch,
+    slack_factor,
+)
+from .results import Interval, MemoryColumns
+from .state import StateColumns, state_columns, total_params
+from .switches import Switches, switches
+
+if TYPE_CHECKING:
+    from .axes import Codes
+    from .memory_constants import MemoryConstants
+    from .runs import Bools, Floats, Ints, Runs
+
+STEP, LOSS, BLOCK, ROLLOUT = range(4)
+"""The moments that can be the peak: optimizer step, loss, a block in backward, generation of rollouts (PPO)."""
+
+
+def estimate_memory(runs: Runs, constants: MemoryConstants) -> MemoryColumns:
+    """Return the memory of n runs: load peak, allocated, reserved, device and required, host and NVMe.
+
+    The training peak is the largest of four moments that never coincide: the optimizer step (state and temporaries),
+    the loss (saved activations and logits), the backward pass of one block (saved activations and the live block,
+    or all gradients and the live block), and the generation of rollouts. Intervals are the 10 %, 50 % and 90 %
+    quantiles. All arrays have shape (n,).
+    """
+    count = runs.count
+    on = switches(runs)
+    state = state_columns(runs, on, constants)
+    batch = activation_columns(runs, on, constants)
+    moments = _moments(state, batch)
+    parts = {name: _spread(values, count) for name, values in _parts(moments, state, batch).items()}
+    expected = sum(parts.values(), np.zeros(count))
+    deviation = allocated_deviation(runs, on, parts, constants)
+    loading = {name: _spread(values, count) for name, values in load_parts(runs, on, state, constants).items()}
+    load = sum(loading.values(), np.zeros(count))
+    outside = outside_torch(on, constants)
+    context_deviation = constants.sigma.context * outside
+    load_deviation = constants.sigma.load * load
+    load_slack = constants.overhead.load_slack
+    needed = expected + fragmentation(runs, constants) * (expected - np.minimum(state.persistent, expected)) + outside
+    reserved, device = _held(
+        runs, on, constants, state=state, moments=moments, allocated=expected, deviation=deviation
+    )
+    host, nvme = _beside(runs, on, state, batch, constants)
+    return MemoryColumns(
+        parts=parts,
+        load_parts=loading,
+        load_peak=interval(load, load_deviation),
+        load_required=interval(load * load_slack + outside, np.hypot(load_deviation, context_deviation)),
+        allocated=interval(expected, deviation),
+        reserved=reserved,
+        device=device,
+        required=interval(needed, np.hypot(deviation, context_deviation)),
+        host=interval(_spread(host, count), constants.sigma.host * _spread(host, count)),
+        nvme=interval(_spread(nvme, count), constants.sigma.host * _spread(nvme, count)),
+        basis=_basis(on, count),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Totals of the candidate peaks, and which one it is (`peak`, int64)."""
+
+    step: Floats
+    loss: Floats
+    block: Floats
+    rollout: Floats
+    gradients_win: Bools
+    """True where, in the backward pass, all gradients outweigh the saved activations that they replace."""
+    peak: Ints
+
+
+def _moments(state: StateColumns, batch: ActivationColumns) -> Moments:
+    held = state.persistent
+    saved = batch.saved + batch.saved_scores
+    step = held + state.gradients + state.optimizer_step
+    loss = held + state.kept_gradients + state.gathered_root + saved + batch.logits + batch.reference_logits
+    gradients_win = state.gradients > state.kept_gradients + saved
+    block = (
+        held
+        + np.where(gradients_win, state.gradients, state.kept_gradients + saved)
+        + state.head_gradient * ~gradients_win
+        + state.gathered_root
+        + state.gathered_block
+        + batch.live
+        + batch.live_scores
+        + batch.dequantised
+        + batch.dora
+    )
+    rollout = np.where(batch.generation > 0, held + batch.generation + state.gathered_all, 0.0)
+    totals = np.stack(np.broadcast_arrays(step, loss, block, rollout))
+    return Moments(
+        step=step, loss=loss, block=block, rollout=rollout, gradients_win=gradients_win, peak=totals.argmax(axis=0)
+    )
+
+
+def _parts(moments: Moments, state: StateColumns, batch: ActivationColumns) -> dict[str, Floats]:
+    """Return what is alive at the peak, by part; the parts sum to its total."""
+    at_step, at_loss = moments.peak == STEP, moments.peak == LOSS
+    at_block, at_rollout = moments.peak == BLOCK, moments.peak == ROLLOUT
+    swapped = at_block & moments.gradients_win
+    saving = at_loss | (at_block & ~moments.gradients_win)
+    gathered = (at_loss | at_block) * state.gathered_root + at_block * state.gathered_block
+    head = (at_block & ~moments.gradients_win) * state.head_gradient
+    return {
+        "weights": state.weights,
+        "adapters": state.adapters,
+        "master_weights": state.master_weights,
+        "gradients": (at_step | swapped) * state.gradients + saving * state.kept_gradients + head,
+        "optimizer_state": state.optimizer_state,
+        "optimizer_step": at_step * state.optimizer_step,
+        "model_copies": state.model_copies,
+        "value_model": state.value_model,
+        "buckets": state.buckets,
+        "gathered": gathered + at_rollout * state.gathered_all,
+        "saved": saving * batch.saved,
+        "live": at_block * batch.live,
+        "scores": saving * batch.saved_scores + at_block * batch.live_scores,
+        "logits": at_loss * (batch.logits + batch.reference_logits),
+        "dequantised": at_block * batch.dequantised,
+        "dora": at_block * batch.dora,
+        "generation": at_rollout * batch.generation,
+    }
+
+
+def _held(
+    runs: Runs,
+    on: Switches,
+    constants: MemoryConstants,
+    *,
+    state: StateColumns,
+    moments: Moments,
+    allocated: Floats,
+    deviation: Floats,
+) -> tuple[Interval, Interval]:
+    """Return what the allocator reserves and what the device shows, cut off at usable memory.
+
+    Full fine-tuning reuses little between optimizer step and backward pass: the device shows about their sum.
+    """
+    of = constants.overhead
+    outside = outside_torch(on, constants)
+    by_factor = allocated + (slack_factor(runs, on, constants) - 1.0) * (allocated - state.weights)
+    coming_and_going = np.maximum(moments.loss, moments.block) - state.persistent
+    by_sum = of.full_sharded_sum * (moments.step + coming_and_going)
+    reserved = np.maximum(np.where(on.full, by_sum, by_factor), allocated)
+    spread = np.hypot(deviation, constants.sigma.slack * (reserved - state.weights))
+    ceiling = runs.machine.usable_bytes
+    device = interval(reserved + outside + state.paged, np.hypot(spread, constants.sigma.context * outside))
+    within = np.maximum(ceiling - outside, 0.0)
+    return clipped(interval(reserved, spread), within), clipped(device, ceiling + np.zeros_like(reserved))
+
+
+def _beside(
+    runs: Runs, on: Switches, state: StateColumns, batch: ActivationColumns, constants: MemoryConstants
+) -> tuple[Floats, Floats]:
+    """Return bytes of host RAM and of NVMe per node: processes, staging, and what was moved off the GPUs."""
+    of, processes = constants.host, runs.machine.gpu_count
+    whole = 2.0 * total_params(runs)
+    base = processes * (of.process_bytes + np.minimum(of.staging_bytes, whole)) + on.fsdp * whole
+    away = processes * (state.away_state + state.away_params)
+    moved = processes * (state.paged + batch.away)
+    host = base + of.pinned_factor * np.where(on.nvme, 0.0, away) + moved + on.nvme * of.nvme_buffer_bytes
+    return host, on.nvme * away
+
+
+def _basis(on: Switches, count: int) -> Codes:
+    """Return `assumed` where no published row stands behind the figure, otherwise `derived`."""
+    assumed = on.dpo | on.ppo | on.dora | on.offloaded
+    basis = np.where(assumed, Basis.ASSUMED.rank, Basis.DERIVED.rank).astype(np.int8)
+    return np.broadcast_to(basis, (count,))
+
+
+def _spread(values: Floats, count: int) -> Floats:
+    """Return the column with shape (n,), not just broadcastable to it."""
+    return values if values.shape[0] == count else values + np.zeros(count)

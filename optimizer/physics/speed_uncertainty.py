@@ -1,0 +1,76 @@
+"""How far off a speed can be: the spread of its logarithm, and the basis that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.basis import Basis
+
+from .axes import Codes, Offload, Stack, Tuning, code
+from .efficiency import DORA, EAGER, FP8, is_gathered
+from .flops import DPO, PPO
+from .runs import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from .runs import Bools, Floats, Runs
+    from .speed_constants import SpeedConstants
+
+OFFLOAD_NONE = code(Offload.NONE)
+PUBLISHED, DERIVED, ASSUMED = Basis.PUBLISHED.rank, Basis.DERIVED.rank, Basis.ASSUMED.rank
+NOT_IN_DATA = np.array([name not in {"turing", "ampere", "hopper"} for name in ARCHITECTURES])
+
+
+def speed_sigma(runs: Runs, parts: Mapping[str, Floats], step_s: Floats, constants: SpeedConstants) -> Floats:
+    """Return the standard deviation of log speed: independent causes add in quadrature, shape (n,)."""
+    recipe, machine, sigma = runs.recipe, runs.machine, constants.sigma
+    several = machine.gpu_count * machine.nodes > 1
+    many_nodes = machine.nodes > 1
+    variance = constants.stack_sigma[recipe.stack] ** 2 + constants.architecture_sigma[machine.architecture] ** 2
+    causes: tuple[tuple[Bools, float], ...] = (
+        (~recipe.stack_known, sigma.unknown_stack),
+        (several, sigma.several_gpus),
+        (many_nodes, sigma.several_nodes),
+        (several & ~machine.nvlink & is_gathered(recipe), sigma.pcie_sharded),
+        (many_nodes & np.isnan(machine.network_bytes_per_s), sigma.unknown_network),
+        (runs.model.experts > 0, sigma.moe),
+        (recipe.objective == DPO, sigma.dpo),
+        (recipe.objective == PPO, sigma.ppo),
+        (recipe.offload != OFFLOAD_NONE, sigma.offload),
+        (recipe.bits == 8, sigma.int8),
+        (recipe.tuning == DORA, sigma.dora),
+        (recipe.attention == EAGER, sigma.eager),
+        (recipe.precision == FP8, sigma.fp8),
+        (recipe.padding_factor > 1.0, sigma.padded),
+    )
+    for where, deviation in causes:
+        variance = variance + where * deviation**2
+    bound_by_launch = (parts["launch"] / step_s * sigma.launch) ** 2
+    return np.sqrt(variance + bound_by_launch)
+
+
+def speed_basis(runs: Runs) -> Codes:
+    """Return the basis of each speed (index into `BASES`): published inside the data, derived or assumed outside."""
+    recipe, machine = runs.recipe, runs.machine
+    many_nodes = machine.nodes > 1
+    assumed = (
+        ~recipe.stack_known
+        | (recipe.objective == DPO)
+        | (recipe.objective == PPO)
+        | (recipe.offload != OFFLOAD_NONE)
+        | NOT_IN_DATA[machine.architecture]
+        | (many_nodes & np.isnan(machine.network_bytes_per_s))
+    )
+    several = machine.gpu_count * machine.nodes > 1
+    derived = (
+        many_nodes
+        | (several & ~machine.nvlink)
+        | (recipe.bits == 8)
+        | (recipe.tuning == DORA)
+        | (recipe.attention == EAGER)
+        | (recipe.stack == code(Stack.LITGPT))
+        | ((recipe.stack == code(Stack.UNSLOTH)) & (recipe.tuning == code(Tuning.FULL)))
+    )
+    return np.where(assumed, ASSUMED, np.where(derived, DERIVED, PUBLISHED)).astype(np.int8)

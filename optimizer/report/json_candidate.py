@@ -1,0 +1,172 @@
+"""The JSON objects that plans, estimates and price lists share: offer, recipe, memory, speed, duration, cost."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from optimizer.physics.axes import Checkpointing
+
+from .json_text import JsonObject, interval, moment, parts, ppm, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from optimizer.physics.recipe import Recipe
+    from optimizer.search.results import Candidate, LineItem, MemoryReading, Quote, SpeedReading
+    from providers.basis import Estimate
+    from providers.offer import Offer
+
+# A quantity that is no whole number is written in the smaller unit, so that integers keep it.
+_SMALLER_UNITS: Mapping[str, tuple[str, int]] = {
+    "h": ("s", 3600),
+    "GB": ("bytes", 10**9),
+    "GiB": ("bytes", 2**30),
+}
+
+
+def candidate_object(candidate: Candidate, now: datetime) -> JsonObject:
+    """Return a candidate as one flat object: the keys of `choice`, and beside them what it needs, takes and costs."""
+    return {**choice_object(candidate, now), **outcome_objects(candidate)}
+
+
+def choice_object(candidate: Candidate, now: datetime) -> JsonObject:
+    """Return what is rented and how it is trained: the `choice` of a plan."""
+    return {
+        **offer_object(candidate.offer, now),
+        **recipe_object(candidate.recipe),
+        "gpu": candidate.gpu.id,
+        "gpus_per_node": candidate.offer.gpu_count,
+        "nodes": candidate.nodes,
+        "runs": candidate.runs,
+        "quality": candidate.quality,
+        "complexity": candidate.complexity,
+    }
+
+
+def outcome_objects(candidate: Candidate) -> JsonObject:
+    """Return what a candidate needs, how fast it is, how long it takes and what it costs, per run."""
+    return {
+        "memory": memory_object(candidate.memory),
+        "throughput": throughput_object(candidate.speed),
+        "duration_s": interval(candidate.duration_s),
+        "duration_parts_s": parts(candidate.duration_parts_s, whole(candidate.duration_s.expected)),
+        "finish_s_at_confidence": whole(candidate.finish_s_at_confidence),
+        "finish_probability_ppm": candidate.finish_probability_ppm,
+        "cost_usd_micro": cost_object(candidate.quote),
+        "billed_s": candidate.quote.billed_s,
+        "components": [component_object(item) for item in candidate.quote.items],
+        "slacks": {name: math.floor(slack) for name, slack in candidate.slacks.items() if math.isfinite(slack)},
+    }
+
+
+def offer_object(offer: Offer, now: datetime) -> JsonObject:
+    """Return where a machine is rented and at what price, with the age of that price at `now`."""
+    return {
+        "provider": offer.provider,
+        "region": offer.region,
+        "zone": offer.zone,
+        "variant": offer.variant,
+        "instance_type": offer.instance_type,
+        "pricing_model": offer.pricing_model.value,
+        "unit_price_nano": offer.unit_price_nano,
+        "currency": offer.currency,
+        "observed_at": moment(offer.observed_at),
+        "age_s": age_s(offer, now),
+        "source": offer.source,
+        "price_class": offer.price_class.value,
+        "flags": list(offer.flags),
+    }
+
+
+def age_s(offer: Offer, now: datetime) -> int:
+    """Return the age of a price in whole seconds at `now`; never negative (a clock may run behind its source)."""
+    return max(0, int((now - offer.observed_at).total_seconds()))
+
+
+def recipe_object(recipe: Recipe) -> JsonObject:
+    """Return how the run is done."""
+    return {
+        "method": recipe.method,
+        "objective": recipe.objective.value,
+        "quantization_bits": recipe.bits,
+        "sharding": recipe.sharding.value,
+        "offload": recipe.offload.value,
+        "stack": recipe.stack.value,
+        "stack_stated": recipe.stack_known,
+        "micro_batch": recipe.micro_batch,
+        "grad_accum": recipe.grad_accum,
+        "checkpointing": recipe.checkpointing is not Checkpointing.NONE,
+        "checkpointing_kind": recipe.checkpointing.value,
+        "precision": recipe.precision.value,
+        "attention": recipe.attention.value,
+        "loss": recipe.loss.value,
+        "optimizer": recipe.optimizer.value,
+        "lora_rank": None if recipe.method == "full" else recipe.lora_rank,
+        "target_modules": None if recipe.method == "full" else list(recipe.target_modules),
+        "seq_len": recipe.seq_len,
+        "packing": recipe.packing,
+        "padding_ppm": ppm(recipe.padding_factor),
+    }
+
+
+def memory_object(reading: MemoryReading) -> JsonObject:
+    """Return the memory of one GPU in bytes: four readings, the load peak, host and NVMe per node, and the parts."""
+    return {
+        "usable_bytes": reading.usable_bytes,
+        "required_bytes": interval(reading.required),
+        "load_required_bytes": interval(reading.load_required),
+        "load_peak_bytes": interval(reading.load_peak),
+        "allocated_bytes": interval(reading.allocated),
+        "reserved_bytes": interval(reading.reserved),
+        "device_bytes": interval(reading.device),
+        "host_bytes": interval(reading.host),
+        "nvme_bytes": interval(reading.nvme),
+        "parts_bytes": parts(reading.parts_bytes, whole(reading.allocated.expected)),
+        "load_parts_bytes": parts(reading.load_parts_bytes, whole(reading.load_peak.expected)),
+        "basis": reading.basis.value,
+    }
+
+
+def throughput_object(speed: SpeedReading) -> JsonObject:
+    """Return the speed of the whole job: real tokens per second, what bounds it, one step in microseconds by cause."""
+    step_us = whole(speed.step_s * 1_000_000)
+    return {
+        "tokens_per_s": interval(speed.tokens_per_s),
+        "bound": speed.bound,
+        "basis": speed.tokens_per_s.basis.value,
+        "mfu_ppm": ppm(speed.mfu),
+        "sigma_log_ppm": ppm(speed.sigma_log),
+        "step_us": step_us,
+        "step_parts_us": parts(speed.parts_s, step_us, scale=1_000_000),
+    }
+
+
+def duration_object(duration_s: Estimate) -> JsonObject:
+    """Return a duration in seconds with both ends."""
+    return interval(duration_s)
+
+
+def cost_object(quote: Quote) -> JsonObject:
+    """Return the cost of one run in micro-dollars with both ends."""
+    return {"low": quote.low_usd_micro, "expected": quote.expected_usd_micro, "high": quote.high_usd_micro}
+
+
+def component_object(item: LineItem) -> JsonObject:
+    """Return one line of the bill; a broken quantity is written in the smaller unit, so that it stays whole."""
+    quantity, unit = whole_quantity(item.quantity, item.unit)
+    return {"name": item.name, "quantity": quantity, "unit": unit, "usd_micro": item.usd_micro}
+
+
+def whole_quantity(quantity: float, unit: str) -> tuple[int, str]:
+    """Return a quantity as a whole number and the unit that makes it one: 1.5 h is 5400 s, 0.25 "x" 250000 "micro-x".
+
+    Units that split (h, GB, GiB) always do, so that the unit of a field does not hang on its value.
+    """
+    if unit in _SMALLER_UNITS:
+        smaller, factor = _SMALLER_UNITS[unit]
+        return whole(quantity * factor), smaller
+    if unit in {"s", "bytes"} or float(quantity).is_integer():
+        return whole(quantity), unit
+    return whole(quantity * 1_000_000), f"micro-{unit}"

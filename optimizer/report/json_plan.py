@@ -1,0 +1,160 @@
+"""The document `tunefare.plan/v1`: what `plan --json` prints and `--output` writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optimizer.search.results import PlanStatus
+from optimizer.version import VERSION
+
+from .json_candidate import candidate_object, choice_object, outcome_objects, whole_quantity
+from .json_job import job_object
+from .json_text import JsonObject, moment, to_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from optimizer.search.results import Candidate, NearMiss, Plan, Rival, SnapshotReport, SolverReport
+
+SCHEMA = "tunefare.plan/v1"
+
+_NOTHING_CHOSEN: JsonObject = {
+    "choice": None,
+    "choices": [],
+    "memory": None,
+    "throughput": None,
+    "duration_s": None,
+    "duration_parts_s": None,
+    "finish_s_at_confidence": None,
+    "finish_probability_ppm": None,
+    "cost_usd_micro": None,
+    "billed_s": None,
+    "components": [],
+    "slacks": {},
+}
+
+
+def plan_text(plan: Plan) -> str:
+    """Return the plan as JSON text: equal bytes for an equal plan, no timings in it."""
+    return to_text(plan_document(plan))
+
+
+def plan_document(plan: Plan) -> JsonObject:
+    """Return the plan as a document of integers, texts, lists and objects; unknown is null."""
+    now = plan.made_at
+    return {
+        "schema": SCHEMA,
+        "status": plan.status.value,
+        "made_at": moment(now),
+        "tool_version": VERSION,
+        "job": job_object(plan.job),
+        **(_chosen(plan.choices, now) if plan.choices else _NOTHING_CHOSEN),
+        "runners_up": [candidate_object(candidate, now) for candidate in plan.runners_up],
+        "rejected": dict(plan.rejected),
+        "near_misses": [_near_miss(miss, now) for miss in plan.near_misses],
+        "rivals": [_rival(rival) for rival in plan.rivals],
+        "lost": list(plan.lost),
+        "solver": _solver(plan.solver),
+        "snapshot": snapshot_object(plan.snapshot, now),
+        "notes": list(plan.notes),
+        "action": {},
+    }
+
+
+def is_feasible(plan: Plan) -> bool:
+    """Return whether the plan chooses anything: a stopped solve may, an infeasible job never does."""
+    return plan.status is not PlanStatus.INFEASIBLE and bool(plan.choices)
+
+
+def snapshot_object(snapshot: SnapshotReport, now: datetime) -> JsonObject:
+    """Return which prices were seen, and how old they are at `now`."""
+    return {
+        "sha256": snapshot.sha256,
+        "oldest_observed_at": moment(snapshot.oldest_observed_at),
+        "newest_observed_at": moment(snapshot.newest_observed_at),
+        "oldest_age_s": _age_s(snapshot.oldest_observed_at, now),
+        "newest_age_s": _age_s(snapshot.newest_observed_at, now),
+        "offers": snapshot.offers,
+        "unusable": dict(snapshot.unusable),
+    }
+
+
+def _age_s(observed_at: datetime | None, now: datetime) -> int | None:
+    return None if observed_at is None else max(0, int((now - observed_at).total_seconds()))
+
+
+def _chosen(choices: tuple[Candidate, ...], now: datetime) -> JsonObject:
+    """Return the chosen candidate at the top level; a sweep over several offers sums money and takes the slowest."""
+    first = choices[0]
+    head: JsonObject = {"choice": choice_object(first, now), **outcome_objects(first)}
+    head["choices"] = []
+    if len(choices) == 1 and first.runs == 1:
+        return head
+    head["choices"] = [candidate_object(candidate, now) for candidate in choices]
+    slowest = outcome_objects(max(choices, key=lambda candidate: candidate.duration_s.expected))
+    for key in ("duration_s", "duration_parts_s", "finish_s_at_confidence", "billed_s"):
+        head[key] = slowest[key]
+    head["finish_probability_ppm"] = min(candidate.finish_probability_ppm for candidate in choices)
+    head["cost_usd_micro"] = {
+        "low": sum(candidate.quote.low_usd_micro * candidate.runs for candidate in choices),
+        "expected": sum(candidate.quote.expected_usd_micro * candidate.runs for candidate in choices),
+        "high": sum(candidate.quote.high_usd_micro * candidate.runs for candidate in choices),
+    }
+    head["components"] = _summed_components(choices)
+    return head
+
+
+def _summed_components(choices: tuple[Candidate, ...]) -> list[JsonObject]:
+    """Return the lines of all bills, summed by name and unit in the order of their first appearance."""
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for candidate in choices:
+        for item in candidate.quote.items:
+            quantity, unit = whole_quantity(item.quantity, item.unit)
+            before = sums.get((item.name, unit), (0, 0))
+            sums[item.name, unit] = (
+                before[0] + quantity * candidate.runs,
+                before[1] + item.usd_micro * candidate.runs,
+            )
+    return [
+        {"name": name, "quantity": quantity, "unit": unit, "usd_micro": usd_micro}
+        for (name, unit), (quantity, usd_micro) in sums.items()
+    ]
+
+
+def _near_miss(miss: NearMiss, now: datetime) -> JsonObject:
+    required, unit = whole_quantity(miss.required, miss.unit)
+    allowed, _ = whole_quantity(miss.allowed, miss.unit)
+    return {
+        "limit": miss.limit,
+        "required": required,
+        "allowed": allowed,
+        "unit": unit,
+        "sentence": miss.sentence,
+        "candidate": candidate_object(miss.candidate, now),
+    }
+
+
+def _rival(rival: Rival) -> JsonObject:
+    known = rival.low_usd_micro is not None or rival.high_usd_micro is not None
+    cost: JsonObject | None = {"low": rival.low_usd_micro, "high": rival.high_usd_micro} if known else None
+    return {
+        "vendor": rival.vendor,
+        "model": rival.model,
+        "method": rival.method,
+        "tokens": rival.tokens,
+        "cost_usd_micro": cost,
+        "source": rival.source,
+        "source_date": rival.source_date,
+        "notes": rival.notes,
+    }
+
+
+def _solver(solver: SolverReport) -> JsonObject:
+    return {
+        "status": solver.status,
+        "gap_ppm": solver.gap_ppm,
+        "candidates": solver.candidates,
+        "hardware_classes": solver.hardware_classes,
+        "physics_rows": solver.physics_rows,
+        "kept": solver.kept,
+    }

@@ -1,0 +1,149 @@
+"""One recipe on one machine as a person reads it: does it fit, how fast, how long, for how much."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from optimizer.search.results import MemoryReading, Quote
+from providers.offer import NANO
+
+from .answers import EstimateAnswer
+from .colour import Meaning
+from .describe import (
+    bill_lines,
+    describe_gpus,
+    describe_job,
+    describe_memory,
+    describe_place,
+    describe_pricing,
+    describe_recipe,
+    describe_snapshot,
+    format_quote_range,
+)
+from .figures import (
+    format_age,
+    format_dollars,
+    format_gib,
+    format_hourly,
+    format_percent,
+    format_ppm,
+    format_rate,
+    format_span,
+    format_span_range,
+)
+from .style import Style
+from .table import format_heading, format_list, format_pairs
+from .text_verbose import READINGS, memory_readings_table, parts_table, step_parts
+
+
+def format_estimate(answer: EstimateAnswer, style: Style) -> str:
+    """Return an estimate as text: the verdict, memory by reading and by part, speed, time and cost."""
+    memory, speed = answer.memory, answer.speed
+    readings = [(name, getattr(memory, name)) for name, _ in READINGS]
+    sections = [
+        [format_heading(describe_job(answer.job), describe_gpus(answer.gpus_per_node, answer.nodes, answer.gpu.id), style)],
+        _verdict(answer, style),
+        [
+            format_heading("Memory per GPU", f"{memory.basis.value}; {_peak_moment(memory)}", style),
+            *memory_readings_table(readings, style),
+        ],
+        parts_table("training peak", memory.parts_bytes, style),
+        parts_table("load peak", memory.load_parts_bytes, style),
+        [
+            format_heading("One optimizer step", f"{format_span(speed.step_s)}, MFU {format_percent(speed.mfu)}", style),
+            *format_pairs(step_parts(speed.parts_s, speed.step_s), style),
+        ],
+        [
+            format_heading("Time", answer.duration_s.basis.value, style),
+            *format_pairs(_named_spans(answer.duration_parts_s), style),
+        ],
+        _bill(answer.quote, style),
+        _rests_on(answer, style),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _verdict(answer: EstimateAnswer, style: Style) -> list[str]:
+    speed = answer.speed.tokens_per_s
+    duration = answer.duration_s
+    rate = f"{format_rate(speed.expected)} tokens/s ({format_rate(speed.low)} – {format_rate(speed.high)})"
+    span = format_span_range(duration.low, duration.high)
+    pairs = [
+        ("Memory", describe_memory(answer.memory, style)),
+        ("Speed", f"{rate}, bound by {answer.speed.bound}, {speed.basis.value}"),
+        ("Time", f"{format_span(duration.expected)} (80 % within {span}){_chance(answer)}"),
+        ("Cost", describe_cost(answer)),
+        ("Recipe", describe_recipe(answer.recipe)),
+        ("Quality", f"{answer.quality} (complexity {answer.complexity})"),
+    ]
+    if answer.memory.host.expected:
+        pairs.insert(1, ("Host RAM", f"{format_gib(answer.memory.host.high)} per node"))
+    if answer.memory.nvme.expected:
+        pairs.insert(2, ("NVMe", f"{format_gib(answer.memory.nvme.high)} per node"))
+    return [_fit_line(answer, style), *format_pairs(pairs, style)]
+
+
+def _fit_line(answer: EstimateAnswer, style: Style) -> str:
+    missing = answer.memory.needed.high - answer.memory.usable_bytes
+    if answer.fits:
+        return f"{style.paint('Fits', Meaning.GOOD)}  {format_gib(-missing)} to spare at the high end"
+    if answer.fits_expected:
+        text = f"by the central estimate, but lacks {format_gib(missing)} at the high end"
+        return f"{style.paint('May fit', Meaning.TIGHT)}  {text}"
+    return f"{style.paint('Does not fit', Meaning.BROKEN)}  lacks {format_gib(missing)} at the high end"
+
+
+def _chance(answer: EstimateAnswer) -> str:
+    if answer.finish_probability_ppm is None:
+        return ""
+    return f", in time: {format_ppm(answer.finish_probability_ppm)}"
+
+
+def _peak_moment(memory: MemoryReading) -> str:
+    decides = "loading" if memory.load_required.high > memory.required.high else "training"
+    return f"{decides} decides what has to fit"
+
+
+def describe_cost(answer: EstimateAnswer) -> str:
+    """Return the cost with its range and where its price comes from, or that it is unknown and what would tell."""
+    if answer.quote is None:
+        return "unknown: no offer of this machine is known; give --usd-per-gpu-hour"
+    amount = f"{format_dollars(answer.quote.expected_usd_micro)} ({format_quote_range(answer.quote)})"
+    return f"{amount} at {_price_source(answer)}"
+
+
+def _price_source(answer: EstimateAnswer) -> str:
+    hourly = "" if answer.usd_per_gpu_hour_nano is None else format_hourly(answer.usd_per_gpu_hour_nano / NANO)
+    if answer.offer is None:
+        return f"{hourly} per GPU-hour, as given"
+    offer = answer.offer
+    age = _age(offer.observed_at, answer.made_at)
+    return (
+        f"{hourly} per GPU-hour: {describe_place(offer)} {offer.instance_type}, {describe_pricing(offer)}, "
+        f"{offer.price_class.value} price, {age} old"
+    )
+
+
+def _age(observed_at: datetime, now: datetime) -> str:
+    return format_age((now - observed_at).total_seconds())
+
+
+def _named_spans(parts_s: dict[str, float]) -> list[tuple[str, str]]:
+    named = [(name.replace("_", " "), format_span(seconds)) for name, seconds in parts_s.items() if seconds > 0]
+    return [*named, ("total", format_span(sum(parts_s.values())))]
+
+
+def _bill(quote: Quote | None, style: Style) -> list[str]:
+    if quote is None or len([item for item in quote.items if item.usd_micro]) < 2:
+        return []
+    return [format_heading("The bill", "expected", style), *bill_lines(quote.items, quote.expected_usd_micro, style)]
+
+
+def _rests_on(answer: EstimateAnswer, style: Style) -> list[str]:
+    pairs = [("GPU", f"{answer.gpu.id}, {format_gib(answer.gpu.usable_bytes)} usable ({answer.gpu.usable_basis.value})")]
+    if answer.snapshot is not None:
+        pairs.append(("Prices", describe_snapshot(answer.snapshot, answer.made_at)))
+    if answer.job.defaults_used:
+        pairs.append(("Defaults", "; ".join(answer.job.defaults_used)))
+    lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
+    return [*lines, *format_list(answer.notes, style)]

@@ -1,0 +1,247 @@
+"""The recipe grid as columns: tuning x width x checkpointing x sharding x offload x micro-batch x accumulation.
+
+A *base* is a recipe without its batch shape. For a job on w GPUs every base that makes sense there is paired with every
+micro-batch b and accumulation a with `b x a x w = global batch`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optimizer.physics.axes import (
+    Checkpointing,
+    Loss,
+    Objective,
+    Offload,
+    Optimizer,
+    Precision,
+    Sharding,
+    Stack,
+    Tuning,
+)
+from optimizer.physics.recipe import Recipe, refusal
+from optimizer.physics.tabulate import recipe_columns
+
+from .columns import slim
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optimizer.physics.runs import Ints, RecipeColumns
+    from optimizer.physics.tabulate import Machine
+    from optimizer.workload.job import Job
+    from providers.gpus import Gpu
+
+    from .variants import Variant
+
+LARGEST_MICRO_BATCH = 64
+"""Sequences per GPU and pass beyond which nothing is gained: the matrix products have long been large enough."""
+
+SHARES: tuple[tuple[Sharding, Offload], ...] = (
+    (Sharding.NONE, Offload.NONE),
+    (Sharding.DDP, Offload.NONE),
+    (Sharding.ZERO1, Offload.NONE),
+    (Sharding.ZERO2, Offload.NONE),
+    (Sharding.ZERO3, Offload.NONE),
+    (Sharding.FSDP, Offload.NONE),
+    (Sharding.ZERO2, Offload.CPU),
+    (Sharding.ZERO3, Offload.CPU),
+    (Sharding.FSDP, Offload.CPU),
+    (Sharding.ZERO3, Offload.NVME),
+)
+"""Ways to hold state, simplest first: this order breaks ties between recipes that need the same time."""
+
+ADAPTER_SHARES: frozenset[tuple[Sharding, Offload]] = frozenset(
+    {
+        (Sharding.NONE, Offload.NONE),
+        (Sharding.DDP, Offload.NONE),
+        (Sharding.ZERO3, Offload.NONE),
+        (Sharding.FSDP, Offload.NONE),
+        (Sharding.ZERO3, Offload.CPU),
+        (Sharding.FSDP, Offload.CPU),
+    }
+)
+"""For adapters ZeRO-1 and ZeRO-2 shard a few megabytes of optimizer state: no use, and not searched."""
+
+CHECKPOINTING: tuple[Checkpointing, ...] = (Checkpointing.NONE, Checkpointing.FULL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeGrid:
+    """All bases of a job. `columns` has one row a base, with micro-batch and accumulation 1."""
+
+    job: Job
+    variants: tuple[Variant, ...]
+    bases: tuple[Recipe, ...]
+    variant: Ints
+    """Index into `variants`, one a base."""
+    columns: RecipeColumns
+
+    @property
+    def order(self) -> tuple[tuple[str, str], ...]:
+        """What precedes and what follows the batch shape in the name of each base."""
+        return tuple((base.name.rsplit(" ", 2)[0], base.checkpointing.value) for base in self.bases)
+
+    def padding_factor(self, micro_batch: int) -> float:
+        """Return processed tokens per real token at a micro-batch; 1 when packed, or when lengths are unknown."""
+        return _padding_factor(self.job, micro_batch)
+
+    def recipe(self, base: int, micro_batch: int, grad_accum: int, tuning: Tuning | None = None) -> Recipe:
+        """Return the recipe of one grid point; `tuning` names a twin of the same cost (rsLoRA for LoRA)."""
+        recipe = self.bases[base]
+        return replace(
+            recipe,
+            tuning=tuning or recipe.tuning,
+            micro_batch=micro_batch,
+            grad_accum=grad_accum,
+            padding_factor=self.padding_factor(micro_batch),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridRows:
+    """Grid points on machine classes, one row each, grouped by class and within a class by base. Arrays shape (n,).
+
+    The rows of class c are `start[c]` to `start[c + 1]`; a class on which nothing makes sense has none.
+    """
+
+    machine: Ints
+    base: Ints
+    micro_batch: Ints
+    grad_accum: Ints
+    start: Ints
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.base.shape[0]
+
+
+def rows_on(grid: RecipeGrid, machines: Sequence[Machine]) -> GridRows:
+    """Return every grid point that makes sense on each machine class."""
+    order = grid.order
+    sensible: dict[tuple[object, ...], list[int]] = {}
+    blocks: dict[tuple[object, ...], tuple[Ints, Ints, Ints]] = {}
+    parts: list[tuple[Ints, Ints, Ints]] = []
+    for machine in machines:
+        # A refusal depends on what the chip can do and on whether there are several GPUs: few distinct answers.
+        able = (*_abilities(machine.gpu), machine.gpus > 1)
+        if able not in sensible:
+            sensible[able] = _sensible_bases(grid, machine.gpu, gpus=min(machine.gpus, 2))
+        key = (*able, machine.gpus)
+        if key not in blocks:
+            points = [
+                (*order[base], micro, accum, base)
+                for base in sensible[able]
+                for micro, accum in batch_shapes(grid.job.global_batch, machine.gpus)
+            ]
+            # By recipe name, which breaks ties: method, sharding, offload, batch shape, checkpointing.
+            points.sort(key=lambda point: (point[0], point[2], point[3], point[1]))
+            table = np.array([point[2:] for point in points], dtype=np.int64).reshape(-1, 3)
+            blocks[key] = (table[:, 2], table[:, 0], table[:, 1])
+        parts.append(blocks[key])
+    sizes = np.array([len(base) for base, _, _ in parts], dtype=np.int64)
+    return GridRows(
+        machine=np.repeat(np.arange(len(machines)), sizes),
+        base=_joined([base for base, _, _ in parts]),
+        micro_batch=_joined([micro for _, micro, _ in parts]),
+        grad_accum=_joined([accum for _, _, accum in parts]),
+        start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+    )
+
+
+def _sensible_bases(grid: RecipeGrid, gpu: Gpu, *, gpus: int) -> list[int]:
+    precision = precision_for(gpu)
+    return [
+        index
+        for index, base in enumerate(grid.bases)
+        if base.precision is precision and refusal(base, gpu=gpu, gpus=gpus) is None
+    ]
+
+
+def _abilities(gpu: Gpu) -> tuple[object, ...]:
+    return (gpu.vendor, gpu.compute_capability, gpu.supports_bf16, gpu.supports_fp8, gpu.trainable)
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+
+def batch_shapes(global_batch: int, gpus: int) -> tuple[tuple[int, int], ...]:
+    """Return every (micro-batch, accumulation) with micro_batch x accumulation x gpus = global_batch, smallest first.
+
+    Micro-batches end at 64. Empty when the GPUs do not divide the global batch (more GPUs than sequences included).
+    """
+    if gpus < 1 or global_batch % gpus:
+        return ()
+    share = global_batch // gpus
+    return tuple((size, share // size) for size in range(1, min(share, LARGEST_MICRO_BATCH) + 1) if share % size == 0)
+
+
+def build_grid(job: Job, variants: Sequence[Variant]) -> RecipeGrid:
+    """Return the bases of a job: every mix of the searched axes that is not senseless whatever the machine."""
+    bases: list[Recipe] = []
+    owner: list[int] = []
+    template = _template(job)
+    for index, variant in enumerate(variants):
+        for sharding, offload in SHARES:
+            if variant.tuning is not Tuning.FULL and (sharding, offload) not in ADAPTER_SHARES:
+                continue
+            for checkpointing in CHECKPOINTING:
+                for precision in (Precision.BF16_MIXED, Precision.FP16_MIXED):
+                    base = replace(
+                        template,
+                        tuning=variant.tuning,
+                        bits=variant.bits,
+                        sharding=sharding,
+                        offload=offload,
+                        checkpointing=checkpointing,
+                        precision=precision,
+                    )
+                    if refusal(base) is None:
+                        bases.append(base)
+                        owner.append(index)
+    return RecipeGrid(
+        job=job,
+        variants=tuple(variants),
+        bases=tuple(bases),
+        variant=np.array(owner, dtype=np.int64),
+        columns=slim(recipe_columns([(base, job.model) for base in bases])),
+    )
+
+
+def precision_for(gpu: Gpu) -> Precision:
+    """Return the mixed precision of a GPU: bf16 where the chip has it, otherwise fp16 (T4, V100)."""
+    return Precision.BF16_MIXED if gpu.supports_bf16 else Precision.FP16_MIXED
+
+
+def _template(job: Job) -> Recipe:
+    """Return the recipe with everything that the job fixes; the searched axes are filled in by the grid."""
+    unsloth = job.stack == Stack.UNSLOTH.value
+    return Recipe(
+        tuning=Tuning.LORA,
+        objective=Objective(job.objective),
+        lora_rank=job.lora_rank,
+        target_modules=job.target_modules,
+        optimizer=Optimizer(job.optimizer),
+        stack=Stack(job.stack),
+        stack_known=job.stack_known,
+        # Unsloth's kernels and its chunked cross-entropy are what the stack is; elsewhere they are options.
+        fused_kernels=unsloth,
+        loss=Loss.FUSED if unsloth else Loss.STANDARD,
+        seq_len=job.seq_len,
+        packing=job.packing,
+        variable_length=job.lengths is not None and not job.packing,
+        prompt_tokens=job.prompt_tokens,
+        response_tokens=job.response_tokens,
+        reward_params=job.reward_model.total_params if job.reward_model is not None else 0,
+    )
+
+
+def _padding_factor(job: Job, micro_batch: int) -> float:
+    if job.packing or job.lengths is None:
+        return 1.0
+    return job.lengths.padding_factor(micro_batch, job.seq_len)

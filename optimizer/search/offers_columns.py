@@ -1,0 +1,156 @@
+"""Offers laid out once as columns: price, billing terms, age, and the kind of machine that each one rents out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optimizer.physics.tabulate import Machine
+from providers.offer import BillingTerms, PriceClass, PricingModel
+
+from .price_age import price_sigma
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from optimizer.physics.runs import Bools, Floats, Ints
+    from providers.gpus import GpuTable
+    from providers.offer import Offer, PriceSnapshot
+
+ASSUMED_TERMS = BillingTerms()
+NANO_PER_HOUR_TO_MICRO_PER_S = 1.0 / (1000.0 * 3600.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferColumns:
+    """n usable offers, in the order of their keys. Arrays have shape (n,); money is micro-dollars per second.
+
+    `machine` points into `machines`, the distinct kinds of single node (their `nodes` is 1).
+    """
+
+    offers: tuple[Offer, ...]
+    terms: tuple[BillingTerms, ...]
+    machines: tuple[Machine, ...]
+    machine: Ints
+    price_micro_per_s: Floats
+    increment_s: Floats
+    minimum_s: Floats
+    age_s: Floats
+    price_sigma: Floats
+    spot: Bools
+    owned: Bools
+    local_disk_bytes: Floats
+    """NaN unknown."""
+    unusable: Mapping[str, int]
+
+    @property
+    def count(self) -> int:
+        """Number of usable offers."""
+        return len(self.offers)
+
+
+def lay_out_offers(snapshot: PriceSnapshot, gpus: GpuTable, *, now: datetime) -> OfferColumns:
+    """Return the usable offers of a snapshot as columns, each key once: newest observation, then cheapest.
+
+    Unusable, and counted by reason: a GPU that the table does not know or that nobody trains on, a price that is not
+    in dollars, a price of zero that is not the user's own (a defect of the source, not a gift).
+    """
+    distinct = _once_per_key(snapshot.offers)
+    unusable: Counter[str] = Counter()
+    if len(snapshot.offers) > len(distinct):
+        unusable["older or dearer duplicate of another offer"] = len(snapshot.offers) - len(distinct)
+    usable = []
+    for offer in distinct:
+        reason = _why_unusable(offer, gpus)
+        if reason is None:
+            usable.append(offer)
+        else:
+            unusable[reason] += 1
+    return _columns(tuple(usable), snapshot.billing, gpus, now=now, unusable=dict(sorted(unusable.items())))
+
+
+def _once_per_key(offers: Iterable[Offer]) -> list[Offer]:
+    """Return one offer a key, ordered by key: the newest; among those the cheapest; then by the remaining fields."""
+    best: dict[tuple[str, ...], Offer] = {}
+    for offer in offers:
+        held = best.get(offer.key)
+        if held is None or _preference(offer) < _preference(held):
+            best[offer.key] = offer
+    return [best[key] for key in sorted(best)]
+
+
+def _preference(offer: Offer) -> tuple[float, int, str, str]:
+    return (-offer.observed_at.timestamp(), offer.unit_price_nano, offer.source, repr(offer))
+
+
+def _why_unusable(offer: Offer, gpus: GpuTable) -> str | None:
+    gpu = gpus.by_id.get(offer.gpu) if offer.gpu is not None else None
+    if gpu is None:
+        return "GPU unknown to the table"
+    if not gpu.trainable:
+        return "GPU not modelled for training"
+    if offer.currency != "USD":
+        return "price not in USD"
+    if offer.unit_price_nano == 0 and offer.price_class is not PriceClass.OWN:
+        return "price of zero"
+    return None
+
+
+def _columns(
+    offers: tuple[Offer, ...],
+    billing: Mapping[str, BillingTerms],
+    gpus: GpuTable,
+    *,
+    now: datetime,
+    unusable: Mapping[str, int],
+) -> OfferColumns:
+    machines: dict[tuple[object, ...], int] = {}
+    kinds: list[Machine] = []
+    machine = np.zeros(len(offers), dtype=np.int64)
+    for position, offer in enumerate(offers):
+        kind = (offer.gpu, offer.gpu_count, offer.host_ram_bytes, offer.disk_bytes, offer.network_bytes_per_s)
+        if kind not in machines:
+            machines[kind] = len(kinds)
+            kinds.append(machine_of(offer, gpus))
+        machine[position] = machines[kind]
+    terms = tuple(billing.get(offer.provider, ASSUMED_TERMS) for offer in offers)
+    ages = [(now - offer.observed_at).total_seconds() for offer in offers]
+    sigmas = [
+        price_sigma(price_class=offer.price_class, pricing_model=offer.pricing_model, age_s=age)
+        for offer, age in zip(offers, ages, strict=True)
+    ]
+    return OfferColumns(
+        offers=offers,
+        terms=terms,
+        machines=tuple(kinds),
+        machine=machine,
+        price_micro_per_s=_floats([offer.unit_price_nano for offer in offers]) * NANO_PER_HOUR_TO_MICRO_PER_S,
+        increment_s=_floats([max(term.increment_s, 1) for term in terms]),
+        minimum_s=_floats([term.minimum_s for term in terms]),
+        age_s=_floats(ages),
+        price_sigma=_floats(sigmas),
+        spot=np.array([offer.pricing_model is PricingModel.SPOT for offer in offers], dtype=np.bool_),
+        owned=np.array([offer.price_class is PriceClass.OWN for offer in offers], dtype=np.bool_),
+        local_disk_bytes=_floats([np.nan if offer.disk_bytes is None else offer.disk_bytes for offer in offers]),
+        unusable=unusable,
+    )
+
+
+def machine_of(offer: Offer, gpus: GpuTable, *, nodes: int = 1) -> Machine:
+    """Return the machine that `nodes` instances of an offer make. Raises KeyError for a GPU the table lacks."""
+    return Machine(
+        gpu=gpus.by_id[offer.gpu or ""],
+        gpu_count=offer.gpu_count,
+        nodes=nodes,
+        host_ram_bytes=offer.host_ram_bytes,
+        disk_bytes=offer.disk_bytes,
+        network_bytes_per_s=offer.network_bytes_per_s,
+    )
+
+
+def _floats(values: list[float] | list[int]) -> Floats:
+    return np.array(values, dtype=np.float64)

@@ -1,0 +1,37 @@
+"""The tables that the search takes as arguments: GPUs, fitted constants, matrices, and what storage costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optimizer.physics.memory_constants import MemoryConstants
+    from optimizer.physics.speed_constants import SpeedConstants
+    from optimizer.workload.matrices import Matrices
+    from providers.gpus import GpuTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageRates:
+    """What disk and egress cost beside the instance, in micro-dollars per 10^9 bytes. Basis: assumed.
+
+    No price source that ships with the project holds these figures, so one assumed rate stands in for every provider
+    that rents storage apart, and the interval of a quote runs from nothing (many GPU clouds include both) to
+    `high_factor` times the rate.
+    """
+
+    disk_micro_per_gb_month: int = 100_000
+    egress_micro_per_gb: int = 90_000
+    high_factor: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Everything the search knows beside the job and the prices. Loaded by `app`, never read from disk here."""
+
+    gpus: GpuTable
+    memory: MemoryConstants
+    speed: SpeedConstants
+    matrices: Matrices
+    storage: StorageRates = StorageRates()

@@ -1,0 +1,122 @@
+"""Checks of single statements of a job: model, GPUs, widths, deadline, confidence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from providers.errors import JobError
+from providers.units import MOMENT_ALLOWED, format_moment, parse_deadline, parse_duration
+
+from .models import ModelSpec, ModelTable, is_model_path, model_from_config
+from .vocabulary import METHOD_BITS, METHOD_BITS_REASON
+
+if TYPE_CHECKING:
+    from providers.gpus import GpuTable
+
+DEFAULT_CONFIDENCE = 0.9
+PPM = 1_000_000
+
+
+class DefaultNotes(Protocol):
+    """Where defaults are noted as they are taken."""
+
+    def note(self, name: str, value: object, why: str) -> None:
+        """Add the line "name = value (why)"."""
+
+
+def model_named(name: str | None, *, key: str, models: ModelTable, where: str) -> ModelSpec:
+    """Return the model of a table name or of a local config.json.
+
+    Raises JobError when it was not said or the file is wrong, KnowledgeMissing when the table does not know it.
+    """
+    if name is None or not name.strip():
+        allowed = "required: a model name such as llama-3.1-8b, or the path of a config.json"
+        raise JobError(where=where, key=key, value=name, allowed=allowed)
+    return model_from_config(name) if is_model_path(name) else models.resolve(name)
+
+
+def gpu_ids(
+    wanted: Sequence[str] | None, unwanted: Sequence[str] | None, *, table: GpuTable, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return canonical ids of the GPUs asked for and of those excluded.
+
+    Raises JobError for a GPU that the table does not know, and when nothing asked for is left.
+    """
+    keep = _resolved(wanted or (), key="gpu", table=table, where=where)
+    drop = _resolved(unwanted or (), key="exclude_gpu", table=table, where=where)
+    if keep and not set(keep) - set(drop):
+        allowed = "at least one GPU of `gpu` that is not excluded"
+        raise JobError(where=where, key="exclude_gpu", value=list(drop), allowed=allowed)
+    return keep, drop
+
+
+def _resolved(names: Sequence[str], *, key: str, table: GpuTable, where: str) -> tuple[str, ...]:
+    found = []
+    for name in names:
+        gpu = table.resolve(name)
+        if gpu is None:
+            spellings = {known.lower(): known for known in (*table.by_id, *table.aliases)}
+            close = difflib.get_close_matches(name.lower(), list(spellings), n=3, cutoff=0.4)
+            shown = [spellings[match] for match in close] or sorted(table.by_id)[:5]
+            allowed = f"a GPU id or alias of the table, such as {', '.join(shown)}"
+            raise JobError(where=where, key=key, value=name, allowed=allowed)
+        found.append(gpu.id)
+    return tuple(dict.fromkeys(found))
+
+
+def refuse_senseless_widths(
+    methods: Sequence[str] | None, quantization: Sequence[int] | None, *, where: str
+) -> None:
+    """Raise JobError, with the reason, for a method that none of the widths asked for suits."""
+    for method in methods or ():
+        if quantization and not set(METHOD_BITS[method]) & set(quantization):
+            value = ",".join(str(bits) for bits in quantization)
+            allowed = f"not with method {method}: {METHOD_BITS_REASON[method]}"
+            raise JobError(where=where, key="quantization", value=value, allowed=allowed)
+
+
+def target_names(said: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the target modules without repeats; None when not said."""
+    return None if said is None else tuple(dict.fromkeys(said))
+
+
+def deadline_moment(said: str | datetime | None, *, now: datetime, where: str) -> datetime | None:
+    """Return the aware UTC moment of a deadline, a span counted from `now`; None when there is none.
+
+    Raises JobError for a moment without a zone, in the past, or beyond any sense.
+    """
+    if said is None:
+        return None
+    if isinstance(said, datetime):
+        if said.tzinfo is None:
+            raise JobError(where=where, key="deadline", value=said.isoformat(), allowed=MOMENT_ALLOWED)
+        said = format_moment(said)
+    try:
+        return parse_deadline(said, now=now)
+    except ValueError as err:
+        raise JobError(where=where, key="deadline", value=said, allowed=str(err)) from err
+
+
+def span_seconds(said: str | None, *, key: str, where: str) -> float | None:
+    """Return a span in seconds; None when not said. Raises JobError for anything that is no span."""
+    if said is None:
+        return None
+    try:
+        return parse_duration(said)
+    except ValueError as err:
+        raise JobError(where=where, key=key, value=said, allowed=str(err)) from err
+
+
+def confidence_ppm(said: float | None, *, defaults: DefaultNotes, where: str) -> int:
+    """Return the probability of finishing in time that is asked for, in millionths (1 to 999,999)."""
+    if said is None:
+        defaults.note("confidence", DEFAULT_CONFIDENCE, "default")
+        return round(DEFAULT_CONFIDENCE * PPM)
+    millionths = round(said * PPM)
+    if not 0 < millionths < PPM:
+        allowed = "a number from 0.000001 to 0.999999"
+        raise JobError(where=where, key="confidence", value=said, allowed=allowed)
+    return millionths

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from optimizer.report.json_plan import plan_document, plan_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optimizer.search.results import Plan
+
+PLAN_KEYS = {
+    "schema", "status", "made_at", "tool_version", "job", "choice", "memory", "throughput", "duration_s",
+    "finish_probability_ppm", "cost_usd_micro", "components", "runners_up", "rejected", "rivals", "solver", "snapshot",
+    "action",
+}  # fmt: skip
+CHOICE_KEYS = {
+    "provider", "region", "zone", "variant", "instance_type", "gpu", "gpus_per_node", "nodes", "pricing_model",
+    "unit_price_nano", "currency", "observed_at", "source", "flags", "method", "objective", "quantization_bits",
+    "sharding", "offload", "stack", "micro_batch", "grad_accum", "checkpointing",
+}  # fmt: skip
+MEMORY_KEYS = {
+    "usable_bytes", "required_bytes", "load_peak_bytes", "allocated_bytes", "reserved_bytes", "device_bytes",
+    "parts_bytes", "basis",
+}  # fmt: skip
+
+
+def test_the_plan_document_is_as_written_down(invented_plan: Plan, golden: Callable[[str, str], None]) -> None:
+    golden("plan.json", plan_text(invented_plan))
+
+
+def test_the_infeasible_document_is_as_written_down(
+    invented_infeasible_plan: Plan, golden: Callable[[str, str], None]
+) -> None:
+    golden("plan-infeasible.json", plan_text(invented_infeasible_plan))
+
+
+def test_the_sweep_document_is_as_written_down(invented_sweep: Plan, golden: Callable[[str, str], None]) -> None:
+    golden("plan-sweep.json", plan_text(invented_sweep))
+
+
+def test_every_key_of_the_contract_is_there(invented_plan: Plan) -> None:
+    document = json.loads(plan_text(invented_plan))
+    assert set(document) >= PLAN_KEYS
+    assert set(document["choice"]) >= CHOICE_KEYS
+    assert set(document["memory"]) >= MEMORY_KEYS
+    assert set(document["throughput"]) >= {"tokens_per_s", "bound", "basis"}
+    assert set(document["job"]) >= {"model", "tokens", "deadline_at", "confidence_ppm", "defaults_used"}
+    assert set(document["solver"]) >= {"status", "gap_ppm", "candidates"}
+    assert set(document["snapshot"]) >= {"sha256", "oldest_observed_at", "newest_observed_at"}
+    runner_up = document["runners_up"][0]
+    assert set(runner_up) >= CHOICE_KEYS | {"memory", "throughput", "duration_s", "cost_usd_micro", "components"}
+
+
+def test_an_infeasible_plan_has_the_same_keys_and_no_choice(
+    invented_plan: Plan, invented_infeasible_plan: Plan
+) -> None:
+    document = plan_document(invented_infeasible_plan)
+    assert set(document) == set(plan_document(invented_plan))
+    assert document["status"] == "infeasible"
+    assert document["choice"] is None
+    assert document["memory"] is None
+    miss = json.loads(plan_text(invented_infeasible_plan))["near_misses"][0]
+    assert (miss["limit"], miss["required"], miss["allowed"], miss["unit"]) == ("deadline", 90_000, 86_400, "s")
+    assert miss["candidate"]["cost_usd_micro"]["expected"] == 7_654_321
+
+
+def test_parts_sum_to_their_totals_in_integers(invented_plan: Plan) -> None:
+    document = json.loads(plan_text(invented_plan))
+    memory = document["memory"]
+    assert sum(memory["parts_bytes"].values()) == memory["allocated_bytes"]["expected"]
+    assert sum(memory["load_parts_bytes"].values()) == memory["load_peak_bytes"]["expected"]
+    assert sum(document["duration_parts_s"].values()) == document["duration_s"]["expected"] == 4000
+    assert sum(document["throughput"]["step_parts_us"].values()) == document["throughput"]["step_us"] == 1_234_568
+    assert sum(line["usd_micro"] for line in document["components"]) == document["cost_usd_micro"]["expected"]
+
+
+def test_a_slack_that_is_broken_by_less_than_a_unit_stays_negative(invented_plan: Plan) -> None:
+    slacks = json.loads(plan_text(invented_plan))["slacks"]
+    assert slacks["budget"] == -1
+    assert slacks["deadline"] == 82_399
+    assert "quota" not in slacks
+
+
+def test_timings_never_reach_the_file(invented_plan: Plan) -> None:
+    slower = dataclasses.replace(
+        invented_plan, solver=dataclasses.replace(invented_plan.solver, timings_s={"physics": 99.0})
+    )
+    assert plan_text(slower) == plan_text(invented_plan)
+
+
+def test_the_order_of_counts_does_not_matter(invented_plan: Plan) -> None:
+    turned = dataclasses.replace(invented_plan, rejected=dict(reversed(invented_plan.rejected.items())))
+    assert plan_text(turned) == plan_text(invented_plan)
+
+
+def test_a_sweep_sums_the_money_over_its_runs(invented_sweep: Plan) -> None:
+    document = json.loads(plan_text(invented_sweep))
+    assert [choice["runs"] for choice in document["choices"]] == [3, 2]
+    assert document["cost_usd_micro"] == {
+        "low": 3 * 6_654_321 + 2 * 7_000_000,
+        "expected": 3 * 7_654_321 + 2 * 8_000_000,
+        "high": 3 * 9_654_321 + 2 * 10_000_000,
+    }
+    assert sum(line["usd_micro"] for line in document["components"]) == document["cost_usd_micro"]["expected"]
+    assert [line["quantity"] for line in document["components"]] == [5 * 4001, 5 * 12_500_000_000, 5]
+
+
+def test_unknown_is_null_and_never_zero(invented_plan: Plan) -> None:
+    rivals = json.loads(plan_text(invented_plan))["rivals"]
+    assert rivals[0]["cost_usd_micro"] == {"low": 63_840_000, "high": None}
+    assert rivals[1]["cost_usd_micro"] is None
+
+
+def test_a_figure_that_is_no_number_is_refused(invented_plan: Plan) -> None:
+    choice = invented_plan.choices[0]
+    broken = dataclasses.replace(choice, speed=dataclasses.replace(choice.speed, mfu=float("nan")))
+    with pytest.raises(ValueError, match="nan has no place"):
+        plan_text(dataclasses.replace(invented_plan, choices=(broken,)))

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from optimizer.app.settings import Settings, config_directory, load_settings
+from providers.errors import JobError
+
+
+def settings(tmp_path: Path, **environment: str) -> Settings:
+    return load_settings(environment=environment, directory=tmp_path, home=tmp_path / "home")
+
+
+def test_nothing_set_is_nothing_said(tmp_path: Path) -> None:
+    assert settings(tmp_path) == Settings()
+
+
+def test_environment_wins_over_project_over_user(tmp_path: Path) -> None:
+    user = tmp_path / "home" / ".config" / "tunefare" / "config.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text('offers = "user.csv"\nmax_price_age = "30d"\n[discounts]\naws = 0.1\ngcp = 0.3\n')
+    only_user = settings(tmp_path)
+    assert only_user.offers == user.parent / "user.csv"
+    assert only_user.max_price_age == "30d"
+    (tmp_path / "tunefare.toml").write_text('offers = "team.csv"\nonly_offers = true\n[discounts]\naws = 0.25\n')
+    with_project = settings(tmp_path)
+    assert with_project.offers == tmp_path / "team.csv"
+    assert with_project.only_offers is True
+    assert with_project.max_price_age == "30d"
+    assert with_project.discounts == {"aws": Decimal("0.25"), "gcp": Decimal("0.3")}
+    with_environment = settings(
+        tmp_path, TUNEFARE_OFFERS="/own.csv", TUNEFARE_ONLY_OFFERS="0", TUNEFARE_NOW="2031-05-06T07:08Z"
+    )
+    assert with_environment.offers == Path("/own.csv")
+    assert with_environment.only_offers is False
+    assert with_environment.now == "2031-05-06T07:08Z"
+
+
+def test_the_user_file_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("only_offers = true\n")
+    assert settings(tmp_path, TUNEFARE_CONFIG=str(tmp_path / "mine.toml")).only_offers is True
+    with pytest.raises(JobError, match="environment: TUNEFARE_CONFIG = .*gone.toml"):
+        settings(tmp_path, TUNEFARE_CONFIG=str(tmp_path / "gone.toml"))
+
+
+def test_the_xdg_directory_is_honoured_when_absolute() -> None:
+    assert config_directory({"XDG_CONFIG_HOME": "/xdg"}, Path("/h")) == Path("/xdg/tunefare")
+    assert config_directory({"XDG_CONFIG_HOME": "relative"}, Path("/h")) == Path("/h/.config/tunefare")
+    assert config_directory({}, Path("/h")) == Path("/h/.config/tunefare")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("offres = 1\n", r"tunefare.toml: offres = 1: one of offers, only_offers, max_price_age, discounts"),
+        ("offers = 1\n", "offers = 1: the path of a CSV file"),
+        ('only_offers = "yes"\n', "only_offers = 'yes': true or false"),
+        ("discounts = 0.2\n", "discounts = .*: a table of provider = fraction"),
+        ("[discounts]\naws = 1\n", "discounts.aws = 1: a fraction from 0 to below 1"),
+        ("[discounts]\naws = -0.1\n", "discounts.aws"),
+        ("[discounts]\naws = nan\n", "discounts.aws"),
+        ("[discounts]\naws = true\n", "discounts.aws"),
+        ('[discounts]\naws = "20%"\n', "discounts.aws"),
+        ("offers = \n", "file = 'tunefare.toml': readable TOML"),
+    ],
+)
+def test_a_wrong_file_is_one_line_naming_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "tunefare.toml").write_text(text)
+    with pytest.raises(JobError, match=message) as caught:
+        settings(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_switch_is_a_switch(tmp_path: Path) -> None:
+    assert [settings(tmp_path, TUNEFARE_ONLY_OFFERS=word).only_offers for word in ("1", "Yes", "off")] == [
+        True, True, False,
+    ]  # fmt: skip
+    with pytest.raises(JobError, match="TUNEFARE_ONLY_OFFERS = 'maybe': 1 or 0"):
+        settings(tmp_path, TUNEFARE_ONLY_OFFERS="maybe")
+
+
+def test_the_process_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TUNEFARE_OFFERS", "own.csv")
+    assert load_settings().offers == Path("own.csv")

@@ -13,10 +13,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .version import VERSION as __version__
+from . import version
 
 if TYPE_CHECKING:
     from .app.api import Job, estimate, estimate_cost, plan
+
+__version__ = version.VERSION
 
 __all__ = ["Job", "__version__", "estimate", "estimate_cost", "plan"]
 

@@ -1,9 +1,9 @@
 """The price list that comes with the program: dated, never live, each row with source and date.
 
-`data/offers.csv` holds the offers, `data/billing.csv` what run time becomes on a bill, `data/token_prices.csv` the
-managed services (`providers.managed`). docs/price-list.md says what is covered and what is missing. Loading takes a few
-milliseconds, because every plan starts with it: rows are read by position, and moments, flags and numbers that repeat
-are parsed once.
+`data/offers.csv` holds the offers, `data/sources.csv` what its source keys stand for, `data/billing.csv` what run time
+becomes on a bill, `data/token_prices.csv` the managed services (`providers.managed`). docs/price-list.md says what is
+covered and what is missing. Loading takes milliseconds, because every plan starts with it: rows are read by position,
+and moments, flags and sizes that repeat are parsed once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from datetime import UTC, datetime
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .managed import load_token_prices
@@ -28,8 +28,10 @@ OFFER_COLUMNS: tuple[str, ...] = (
     "provider", "region", "zone", "variant", "instance_type", "gpu", "gpu_name", "gpu_count", "vcpus", "host_ram_gib",
     "pricing_model", "price_per_hour", "currency", "observed_at", "source", "flags",
 )  # fmt: skip
-"""`price_per_hour` is for the whole instance, as a decimal; `observed_at` a date, read as 00:00 UTC; flags by `;`."""
+"""`price_per_hour` is for the whole instance, as a decimal; `observed_at` a date, read as 00:00 UTC; flags by `;`;
+`source` a key of `data/sources.csv`."""
 
+_DATA = Path(__file__).parent / "data"
 _MODELS = {model.value: model for model in PricingModel}
 
 
@@ -44,11 +46,11 @@ def load_bundled_offers(gpus: GpuTable) -> tuple[Offer, ...]:
     header = tuple(next(rows))
     if header != OFFER_COLUMNS:
         raise ValueError(f"offers.csv: columns {', '.join(header)} are not {', '.join(OFFER_COLUMNS)}")
-    known = gpus.by_id
+    known, sources = gpus.by_id, _load_sources()
     offers = []
     for number, row in enumerate(rows, start=2):
         try:
-            offer = _parse_offer(row)
+            offer = _parse_offer(row, sources)
         except (ValueError, KeyError) as err:
             raise ValueError(f"offers.csv line {number}: {err}") from err
         if offer.gpu is not None and offer.gpu not in known:
@@ -70,7 +72,7 @@ def load_billing() -> dict[str, BillingTerms]:
     }
 
 
-def _parse_offer(row: list[str]) -> Offer:
+def _parse_offer(row: list[str], sources: dict[str, str]) -> Offer:
     (
         provider, region, zone, variant, instance_type, gpu, gpu_name, gpu_count, vcpus, ram, model, price, currency,
         observed_at, source, flags,
@@ -90,10 +92,15 @@ def _parse_offer(row: list[str]) -> Offer:
         unit_price_nano=parse_nano(price),
         currency=currency,
         observed_at=_midnight(observed_at),
-        source=source,
+        source=sources[source],
         price_class=PriceClass.LIST,
         flags=_flags(flags),
     )
+
+
+def _load_sources() -> dict[str, str]:
+    rows = csv.DictReader(_read("sources.csv").splitlines())
+    return {row["key"]: f"{row['source']} ({row['licence']})" for row in rows}
 
 
 @cache
@@ -112,4 +119,4 @@ def _ram_bytes(gib: str) -> int | None:
 
 
 def _read(name: str) -> str:
-    return resources.files(__package__).joinpath("data", name).read_text(encoding="utf-8")
+    return (_DATA / name).read_text(encoding="utf-8")

@@ -12,15 +12,16 @@ Quadro RTX 6000 and RTX PRO 6000 are four chips.
 | class | factor | lowest of |
 |---|---|---|
 | HBM | 0.985 | V100-16 0.986, A100-40 0.987, H100 0.989, B200 0.991 |
-| GDDR of datacentre cards, whose error correction takes a sixteenth | 0.91 | T4 0.91, A10G 0.916, L4 0.923, L40S 0.925 |
+| GDDR of datacentre cards (error correction takes a sixteenth) | 0.91 | T4 0.91, A10G 0.916, L4 0.923, L40S 0.925 |
 | GeForce and RTX workstation cards | 0.972 | RTX 3070 0.9725, A4000 0.976, RTX 5090 0.980, RTX 4090 0.984 |
-| only nvidia-smi's total is known (it counts what the driver keeps) | 0.993 of it | H100 0.993, H200 0.995, B200 0.996 |
+| only nvidia-smi's total is known (the driver keeps a part) | 0.993 of it | H100 0.993, H200 0.995, B200 0.996 |
 
 **Peaks** are dense (half of what a datasheet prints with sparsity) and with fp32 accumulation (on GeForce half of the
 fp16-accumulate figure). A chip without a trustworthy peak, or that the physics does not describe (Gaudi, TPU,
 Trainium), is in the table so that its name is known, with `trainable` no and the reason in `notes`.
 
-**Links** are one direction, per GPU. An optional NVLink bridge counts as PCIe, because hosts rarely say that it is there.
+**Links** are one direction, per GPU. An optional NVLink bridge counts as PCIe, because hosts rarely
+say that it is there.
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ ARCHITECTURES = frozenset({
 
 LINK_KINDS = frozenset({"nvlink", "nvswitch", "xgmi", "pcie", "other"})
 
+_TABLE = Path(__file__).parent / "data" / "gpus.csv"
 _SEPARATORS = re.compile(r"[\s_\-]+")
 
 
@@ -89,7 +90,9 @@ class Gpu:
     def __post_init__(self) -> None:
         where = f"gpu {self.id}"
         if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"{where}: architecture {self.architecture!r} is none of {', '.join(sorted(ARCHITECTURES))}")
+            raise ValueError(
+                f"{where}: architecture {self.architecture!r} is none of {', '.join(sorted(ARCHITECTURES))}"
+            )
         if self.link_kind not in LINK_KINDS:
             raise ValueError(f"{where}: link_kind {self.link_kind!r} is none of {', '.join(sorted(LINK_KINDS))}")
         if not 0 < self.usable_bytes <= self.memory_nameplate_gb * GIB:
@@ -119,6 +122,8 @@ class GpuTable:
 
     def close_names(self, name: str, *, limit: int = 3) -> tuple[str, ...]:
         """Return up to `limit` canonical ids whose id or alias looks like `name`, closest first: for messages only."""
+        from difflib import get_close_matches  # noqa: PLC0415 - for error messages only
+
         wanted = normal_name(name)
         parts = set(wanted.split("-"))
         within = [alias for alias in self.aliases if wanted and (parts <= set(alias.split("-")))]
@@ -127,7 +132,7 @@ class GpuTable:
 
 
 def normal_name(name: str) -> str:
-    """Return the spelling that aliases are compared in: lower case, runs of spaces, underscores, hyphens as one hyphen."""
+    """Return the spelling that aliases are compared in: lower case, each run of spaces, "_" and "-" as one "-"."""
     return _SEPARATORS.sub("-", name.strip()).casefold()
 
 
@@ -149,7 +154,7 @@ def make_table(gpus: Iterable[tuple[Gpu, Iterable[str]]]) -> GpuTable:
 @lru_cache(maxsize=1)
 def load_gpus() -> GpuTable:
     """Return the GPU table of the package. Raises ValueError, naming the row, when the table is inconsistent."""
-    text = resources.files(__package__).joinpath("data/gpus.csv").read_text(encoding="utf-8")
+    text = _TABLE.read_text(encoding="utf-8")
     return make_table((_parse_row(row), _aliases(row)) for row in csv.DictReader(text.splitlines()))
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import csv
 from decimal import Decimal
-from importlib import resources
+from pathlib import Path
 
 from .offer import TokenPrice
+
+_TABLE = Path(__file__).parent / "data" / "token_prices.csv"
 
 NANO_PER_TOKEN = 1000
 """One dollar per million tokens in billionths of a dollar per token."""
@@ -19,7 +21,7 @@ NANO_PER_TOKEN = 1000
 
 def load_token_prices() -> tuple[TokenPrice, ...]:
     """Return the dated token prices, unknown ones included. Raises ValueError, naming the row, for a bad table."""
-    text = resources.files(__package__).joinpath("data/token_prices.csv").read_text(encoding="utf-8")
+    text = _TABLE.read_text(encoding="utf-8")
     return tuple(
         TokenPrice(
             vendor=row["vendor"],

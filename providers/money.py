@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, localcontext
 
 MICRO = 1_000_000
 NANO = 1_000_000_000
@@ -16,6 +16,7 @@ MAX_USD = Decimal(10) ** 12
 """A trillion dollars: a larger amount is a typing error."""
 
 USD_ALLOWED = "an amount in dollars of at least 0, such as 500, 1234.50 or $1,234.50"
+_PRICE = re.compile(r"\s*(\d{1,9})(?:\.(\d{0,9})0*)?\s*", re.ASCII)
 _USD = re.compile(r"\s*\$?\s*(\d{1,3}(?:,\d{3})+|\d{1,15})(\.\d{1,18})?\s*", re.ASCII)
 
 
@@ -114,19 +115,13 @@ def format_unit_price(nano: int, *, currency: str = "USD") -> str:
 
 
 def parse_nano(text: str) -> int:
-    """Return a decimal price as billionths, exactly. Raises ValueError when it is not a finite number of at least 0
-    below a billion, or holds more than nine decimals."""
-    try:
-        amount = Decimal(text.strip())
-    except InvalidOperation as err:
-        raise ValueError("a number of at least 0, such as 3.06") from err
-    if not amount.is_finite() or amount < 0 or amount >= NANO:
-        raise ValueError("a number of at least 0 and below a billion, such as 3.06")
-    with localcontext(prec=60):
-        scaled = amount.scaleb(9)
-        if scaled != scaled.to_integral_value():
-            raise ValueError("a number with at most nine decimals")
-        return int(scaled)
+    """Return a decimal price ("3.06") as billionths, exactly. Raises ValueError for anything but digits and a point:
+    a sign, an exponent, NaN, a billion or more, or more than nine decimals that are not zero."""
+    match = _PRICE.fullmatch(text)
+    if match is None:
+        raise ValueError("a number of at least 0 and below a billion with at most nine decimals, such as 3.06")
+    whole, decimals = match.groups("")
+    return int(whole) * NANO + int(decimals.ljust(9, "0"))
 
 
 def _check(amount: Decimal) -> None:

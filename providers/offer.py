@@ -34,6 +34,7 @@ NOTICE_FLAGS: Mapping[str, str] = MappingProxyType({
     "restricted_region": "the provider opens this region on request only",
     "undocumented_size": "the provider's documentation does not describe this size",
     "clamp_suspected": "spot at about a tenth of on-demand, which looks like a floor and not like a market price",
+    "foreign_currency": "not priced in USD: kept, never compared",
     "discounted": "the price includes a negotiated discount",
     "own": "from the user's own file",
 })  # fmt: skip
@@ -67,7 +68,9 @@ class BillingTerms:
 
     def __post_init__(self) -> None:
         if self.increment_s < 1 or self.minimum_s < 0:
-            raise ValueError(f"billing terms: increment {self.increment_s} s is below 1 or minimum {self.minimum_s} s below 0")
+            raise ValueError(
+                f"billing terms: increment {self.increment_s} s is below 1 or minimum {self.minimum_s} s below 0"
+            )
 
 
 UNKNOWN_BILLING = BillingTerms(

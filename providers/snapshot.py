@@ -63,7 +63,8 @@ def _offer_line(offer: Offer, moments: dict[datetime, str]) -> str:
         f"{offer.gpu or ''}{_SEPARATOR}{offer.gpu_name}{_SEPARATOR}{offer.gpu_count}{_SEPARATOR}"
         f"{offer.unit_price_nano}{_SEPARATOR}{offer.currency}{_SEPARATOR}{moment}{_SEPARATOR}{offer.source}{_SEPARATOR}"
         f"{offer.price_class}{_SEPARATOR}{offer.vcpus}{_SEPARATOR}{offer.host_ram_bytes}{_SEPARATOR}"
-        f"{offer.disk_bytes}{_SEPARATOR}{offer.network_bytes_per_s}{_SEPARATOR}{' '.join(offer.flags)}{_SEPARATOR}{billing}"
+        f"{offer.disk_bytes}{_SEPARATOR}{offer.network_bytes_per_s}{_SEPARATOR}{' '.join(offer.flags)}{_SEPARATOR}"
+        f"{billing}"
     )
 
 

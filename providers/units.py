@@ -35,7 +35,8 @@ _DURATION = re.compile(
     rf"\s*(?:({_NUMBER})d)?\s*(?:({_NUMBER})h)?\s*(?:({_NUMBER})m)?\s*(?:({_NUMBER})s)?\s*", re.IGNORECASE | re.ASCII
 )
 _MOMENT = re.compile(
-    r"\s*(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)\s*(Z|[+-]\d{2}:?\d{2})\s*", re.IGNORECASE | re.ASCII
+    r"\s*(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)\s*(Z|[+-]\d{2}:?\d{2})\s*",
+    re.IGNORECASE | re.ASCII,
 )
 
 

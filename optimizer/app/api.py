@@ -2,24 +2,84 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Unpack
 
 from optimizer.workload.calculator import estimate_cost
+from optimizer.workload.job import Job as CompleteJob
 from optimizer.workload.job_input import JobInput as Job
+from providers.errors import JobError
+
+from .estimating import estimate_recipe
+from .flags import RECIPE_KEYS
+from .planning import plan_job
+from .public_results import EstimateResult, PlanResult
+from .recipe_choice import RecipeChoice
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from .public_results import EstimateResult, PlanResult
+    from cache.store import PriceStore
 
-__all__ = ["Job", "estimate", "estimate_cost", "plan"]
+    from .flags import EstimateFlags, JobFlags
 
-
-def plan(job: Job | Path | str | None = None, **flags: object) -> PlanResult:
-    """Return the cheapest way to train `job` in time."""
-    raise NotImplementedError
+__all__ = ["EstimateResult", "Job", "PlanResult", "estimate", "estimate_cost", "plan"]
 
 
-def estimate(job: Job | Path | str | None = None, **flags: object) -> EstimateResult:
-    """Return memory, speed, duration and cost of one recipe on one GPU type."""
-    raise NotImplementedError
+def plan(
+    job: Job | CompleteJob | Path | str | None = None,
+    /,
+    *,
+    store: PriceStore | None = None,
+    **flags: Unpack[JobFlags],
+) -> PlanResult:
+    """Return the cheapest way to train `job` within its limits, or why nothing fits and what would.
+
+    `job` is the path of a job file or a `Job`; keyword arguments carry the names of the job flags and win over it:
+
+        plan(model="llama-3.1-8b", samples=13_300, tokens_per_sample=400, epochs=4, deadline="24h")
+        plan("job.toml", budget=50)
+
+    Prices come from the bundled, dated list and `offers`, or from `store`; environment and configuration files count
+    as they do for the command. Raises providers.errors.JobError, KnowledgeMissing and PricesUnavailable.
+    """
+    given = _job_flags(flags, where="plan()")
+    return PlanResult(plan_job(_source(job), flags=given, store=store, where="plan()"))
+
+
+def estimate(
+    job: Job | CompleteJob | Path | str | None = None,
+    /,
+    *,
+    store: PriceStore | None = None,
+    **flags: Unpack[EstimateFlags],
+) -> EstimateResult:
+    """Return memory, speed, duration and cost of one recipe on one kind of machine, without a search.
+
+    Keyword arguments carry the names of the job flags and of the recipe flags of `tunefare estimate`:
+
+        estimate(model="llama-3.1-8b", tokens=21_000_000, seq_len=512, gpu="A100-SXM-80GB", method="qlora")
+
+    Raises providers.errors.JobError for a mix that makes no sense, and as `plan` does.
+    """
+    recipe = {key: flags[key] for key in RECIPE_KEYS if key in flags}  # type: ignore[literal-required]
+    rest = {key: value for key, value in flags.items() if key not in recipe}
+    given = _job_flags(rest, where="estimate()")
+    answer = estimate_recipe(_source(job), recipe=RecipeChoice(**recipe), flags=given, store=store, where="estimate()")
+    return EstimateResult(answer)
+
+
+def _job_flags(flags: Mapping[str, object], *, where: str) -> Job:
+    """Return keyword arguments as input; a path object counts as its text."""
+    plain = {key: fspath(value) if isinstance(value, PathLike) else value for key, value in flags.items()}
+    return Job.from_mapping(plain, where=where)
+
+
+def _source(job: object) -> Job | CompleteJob | Path | str | None:
+    """Return the first argument if it is something a job can be read from. Raises JobError otherwise."""
+    from pathlib import Path
+
+    if job is None or isinstance(job, Job | CompleteJob | Path | str):
+        return job
+    raise JobError(where="job", key="job", value=job, allowed="the path of a job file, a Job, or keyword arguments")

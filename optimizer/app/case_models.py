@@ -23,6 +23,14 @@ STAND_IN_GPU = "A100-SXM-80GB"
 """Only its size is used, to say whether a run fits; a row without a GPU gets no speed."""
 
 GPUS_PER_NODE = 8
+GPUS_PER_RACK = 72
+"""GB200 and GB300 are wired as one NVLink domain of 72."""
+
+_NIC_BYTES_PER_S = {"hopper": 50e9, "blackwell": 50e9}
+_OTHER_NIC_BYTES_PER_S = 25e9
+"""Published runs on several nodes come from clusters with one NIC per GPU (400 Gbit/s on Hopper and later, 200 on
+A100), one direction. Noted as assumed."""
+
 _SAME_PARAMS = 0.003
 """How closely a plain 4 x hidden MLP must hit the stated parameters to be taken for the shape."""
 
@@ -80,18 +88,26 @@ def case_machine(row: Mapping[str, str], gpus: GpuTable, *, nodes: int | None) -
     if count is None:
         count = 1
         assumed.append("num_gpus 1")
+    gpu, known, size_known = _gpu(row, gpus, assumed)
     if nodes is None:
-        nodes = -(-count // GPUS_PER_NODE)
+        nodes = -(-count // (GPUS_PER_RACK if gpu.id.startswith(("GB200", "GB300")) else GPUS_PER_NODE))
         if nodes > 1:
             assumed.append(f"nodes {nodes}")
-    gpu, known, size_known = _gpu(row, gpus, assumed)
-    machine = Machine(gpu=gpu, gpu_count=max(1, count // nodes), nodes=nodes)
+    network = None
+    if nodes > 1:
+        network = _NIC_BYTES_PER_S.get(gpu.architecture, _OTHER_NIC_BYTES_PER_S) * max(1, count // nodes)
+        assumed.append(f"network {network / 1e9:g} GB/s per node")
+    machine = Machine(gpu=gpu, gpu_count=max(1, count // nodes), nodes=nodes, network_bytes_per_s=network)
     return CaseMachine(machine=machine, gpu_known=known, size_known=size_known, assumed=tuple(assumed))
 
 
 def _gpu(row: Mapping[str, str], gpus: GpuTable, assumed: list[str]) -> tuple[Gpu, bool, bool]:
     name, size_gib = text(row, "gpu"), number(row, "gpu_mem_gib")
     found = _named_gpu(name, size_gib, gpus)
+    if found is None and size_gib is None:
+        found = _largest_of_chip(name, gpus)
+        if found is not None:
+            assumed.append(f"gpu {found.id}")
     known = found is not None
     if found is None:
         stated = re.search(r"(\d+)\s*gi?b", name, re.IGNORECASE)
@@ -130,6 +146,12 @@ def _keys(name: str) -> tuple[str, str]:
     return dotted, "~" + dotted.replace(".", "")
 
 
+def _largest_of_chip(name: str, gpus: GpuTable) -> Gpu | None:
+    """Return the SXM card with most memory of a chip that comes in several sizes ("A100"): its speed is the same."""
+    sizes = [gpu for gpu in gpus.by_id.values() if gpu.chip.lower() == name.lower() and gpu.form_factor == "SXM"]
+    return max(sizes, key=lambda gpu: gpu.usable_bytes, default=None)
+
+
 def _contradicts(row: Mapping[str, str], spec: ModelSpec) -> bool:
     """Whether the row states another shape; 1 % is left for a vocabulary that was padded."""
     exact = ((whole(row, "layers"), spec.layers), (whole(row, "hidden"), spec.hidden))
@@ -150,22 +172,25 @@ def _from_shape(row: Mapping[str, str]) -> tuple[ModelSpec, tuple[str, ...]]:
     kv_heads = whole(row, "kv_heads") or heads
     attention = 2 * hidden * hidden * (1 + kv_heads / heads)
     width, kind, tied, assumed = _mlp(params_b, layers, hidden, vocab, attention)
-    spec = ModelSpec(
-        name=name,
-        hf_id="",
-        intermediate=width,
-        head_dim=hidden // heads,
-        tied_embeddings=tied,
-        context=max(whole(row, "seq_len") or 0, 2048),
-        mlp_kind=kind,
-        published_params=None if params_b is None else round(params_b * 1e9),
-        source="the case itself",
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=kv_heads,
-        vocab=vocab,
-    )
+    try:
+        spec = ModelSpec(
+            name=name,
+            hf_id="",
+            intermediate=width,
+            head_dim=hidden // heads,
+            tied_embeddings=tied,
+            context=max(whole(row, "seq_len") or 0, 2048),
+            mlp_kind=kind,
+            published_params=None if params_b is None else round(params_b * 1e9),
+            source="the case itself",
+            layers=layers,
+            hidden=hidden,
+            heads=heads,
+            kv_heads=kv_heads,
+            vocab=vocab,
+        )
+    except ValueError as err:
+        raise KnowledgeMissing(f"the row's own shape makes no sense: {err}") from err
     return spec, (assumed,)
 
 

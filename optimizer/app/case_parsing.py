@@ -15,7 +15,7 @@ from optimizer.physics.axes import Objective, Offload, Sharding, Stack, Tuning
 from optimizer.physics.recipe import Recipe, refusal
 from providers.errors import KnowledgeMissing
 
-from .case_fields import text, whole
+from .case_fields import number, text, whole
 from .case_models import ModelIndex, case_machine, case_model
 from .case_texts import (
     HALF_OF,
@@ -25,6 +25,7 @@ from .case_texts import (
     read_kernels,
     read_optimizer,
     read_precision,
+    read_preparation,
     read_stack,
 )
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SEQ_LEN = 2048
 DEFAULT_RANK = 16
+_SHORT_DATA = {"alpaca": 512, "laion": 256, "self-cognition": 128}
+"""Typical length in tokens of the longest of a few rows, for public sets of short answers."""
+
 
 PARALLEL = "tensor/pipeline/expert parallel: not modelled"
 _DEGREE = re.compile(r"(?<![a-z])(tp|pp|cp|ep|sp|usp|sequence parallel|tensor parallel)\s*[=:]?\s*(\d+)")
@@ -108,7 +112,8 @@ def _recipe(row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machi
     halves = seq_len // 2 if objective is not Objective.SFT else 0
     if halves:
         assumed.append(f"prompt and response {halves} tokens each")
-    targets, rank = (("all-linear",), DEFAULT_RANK) if tuning is Tuning.FULL else _adapter(row, model, assumed)
+    full = tuning is Tuning.FULL
+    targets, rank = (("all-linear",), DEFAULT_RANK) if full else _adapter(row, model, assumed)
     recipe = Recipe(
         tuning=tuning,
         bits=bits,
@@ -134,6 +139,8 @@ def _recipe(row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machi
         variable_length=variable,
         prompt_tokens=halves,
         response_tokens=halves,
+        kbit_preparation=read_preparation(row, notes),
+        modules_to_save=() if full else _saved(row, model),
         reward_params=model.total_params if objective is Objective.PPO else 0,
     )
     if not machine.gpu.supports_bf16:
@@ -240,10 +247,26 @@ def _lengths(row: Mapping[str, str], model: ModelSpec, assumed: list[str]) -> tu
     variable = bool(re.search(r"longest|dynamic|padding[- _]free|dataset|variable", stated))
     seq_len = whole(row, "seq_len")
     if seq_len is None:
-        prompt = re.search(r"prompt ~?(\d+) tok", stated)
-        seq_len = -(-int(prompt.group(1)) // 128) * 128 if prompt else min(DEFAULT_SEQ_LEN, model.context)
-        assumed.append(f"seq_len {seq_len}")
+        mean = _mean_length(row)
+        seq_len = mean or min(_usual_length(stated), model.context)
+        assumed.append(f"seq_len {seq_len}" if mean is None else f"seq_len {seq_len} from the row's own speeds")
     return seq_len, variable and not _packed(row)
+
+
+def _usual_length(packing: str) -> int:
+    """Return an assumed padded length, in tokens, from what is said of the data: mean prompt, known short sets."""
+    prompt = re.search(r"prompt ~?(\d+) tok", packing)
+    if prompt is not None:
+        return -(-int(prompt.group(1)) // 128) * 128
+    return next((length for word, length in _SHORT_DATA.items() if word in packing), DEFAULT_SEQ_LEN)
+
+
+def _mean_length(row: Mapping[str, str]) -> int | None:
+    """Return tokens per sample where the row counts both tokens and samples per second."""
+    tokens, samples = number(row, "tokens_per_s_per_gpu"), number(row, "samples_per_s_total")
+    if tokens is None or samples is None:
+        return None
+    return max(1, round(tokens * (whole(row, "num_gpus") or 1) / samples))
 
 
 def _grad_accum(row: Mapping[str, str], machine: Machine) -> int:
@@ -270,6 +293,17 @@ def _adapter(row: Mapping[str, str], model: ModelSpec, assumed: list[str]) -> tu
     if not images:
         raise KnowledgeMissing(f"target_modules {stated!r}: none of them is in {model.name} ({', '.join(known)})")
     return tuple(dict.fromkeys(images)), rank
+
+
+def _saved(row: Mapping[str, str], model: ModelSpec) -> tuple[str, ...]:
+    """Return what is trained whole beside the adapters: "... + modules_to_save wte,lm_head", "lora (+emb,lm_head)"."""
+    stated = f"{text(row, 'method')} {text(row, 'target_modules')}".lower()
+    if "modules_to_save" not in stated and not re.search(r"\(\+\s*emb", stated):
+        return ()
+    embedding = re.search(r"\b(wte|emb\w*)\b", stated)
+    saved = ("embed_tokens",) if embedding else ()
+    head = re.search(r"\b(lm_head|head|output)\b", stated) and not model.tied_embeddings
+    return (*saved, "lm_head") if head else saved
 
 
 def _or_assumed(value: int | None, default: int, key: str, assumed: list[str]) -> int:

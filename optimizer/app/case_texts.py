@@ -24,7 +24,8 @@ def read_precision(row: Mapping[str, str], notes: str, tuning: Tuning, stack: St
     """Return compute type and whether fp32 masters are kept.
 
     A bare "bf16" leaves the masters open: DeepSpeed, Megatron, llm-foundry and torchtitan always keep them; HF with
-    weights loaded in bf16, torchtune and LitGPT train in pure bf16. Adapters of HF stacks are fp32 either way.
+    weights loaded in bf16, torchtune and LitGPT train in pure bf16. HF's bf16 autocast adds masters under FSDP only:
+    unsharded, the weights stay as loaded. Adapters of HF stacks are fp32 either way.
     """
     stated = text(row, "precision").lower()
     if re.search(r"nvfp4|mxfp4", stated):
@@ -36,7 +37,9 @@ def read_precision(row: Mapping[str, str], notes: str, tuning: Tuning, stack: St
     if stated.startswith(("fp32", "float32", "tf32")):
         return Precision.FP32
     half = re.match(r"(amp_)?(fp16|float16)", stated) or "deepspeed fp16" in stated
-    if re.search(r"pure|no amp|bf16-true|16-true", stated):
+    unsharded = stack is Stack.HF and sharding in {Sharding.NONE, Sharding.DDP}
+    as_loaded = tuning is Tuning.FULL and unsharded and not half and re.search(r"\bamp\b", stated)
+    if as_loaded or re.search(r"pure|no amp|bf16-true|16-true", stated):
         mixed = False
     elif re.search(r"amp|mixed|master|fp32", stated):
         mixed = True
@@ -53,6 +56,8 @@ def read_precision(row: Mapping[str, str], notes: str, tuning: Tuning, stack: St
 def read_optimizer(row: Mapping[str, str], stack: Stack, assumed: list[str]) -> Optimizer:
     """Return the optimizer; empty is the stack's usual one, which is noted in `assumed`."""
     stated = text(row, "optimizer").lower()
+    if not stated and re.search(r"8[ -]?bit(/paged)? (optimizer|adam)", text(row, "notes").lower()):
+        stated = "paged adamw 8bit"
     if not stated:
         default = Optimizer.ADAMW_8BIT if stack is Stack.UNSLOTH else Optimizer.ADAMW
         assumed.append(f"optimizer {default}")
@@ -107,12 +112,26 @@ def read_compiled(row: Mapping[str, str], notes: str) -> bool:
 def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
     """Return the loss kind and whether fused kernels run: foak (Triton loss), Liger, Unsloth, chunked loss."""
     liger = re.search(r"liger(?!\s*=)|liger\s*=\s*(true|yes|1)", notes)
+    chunked = re.search(r"chunked (ce|cross|loss)", notes)
     foak, unsloth = "foak" in notes, stack is Stack.UNSLOTH
     if liger or re.search(r"fused (ce|linear|cross)|cut[ -]cross|linear cross", notes):
         return Loss.FUSED, True
     if foak or unsloth:
         return Loss.TRITON, True
-    return (Loss.TRITON if re.search(r"chunked (ce|cross)|triton (ce|loss)", notes) else Loss.STANDARD), False
+    if chunked:
+        return Loss.FUSED, False
+    return (Loss.TRITON if re.search(r"triton (ce|loss|cross)", notes) else Loss.STANDARD), False
+
+
+def read_preparation(row: Mapping[str, str], notes: str) -> bool | None:
+    """Return whether PEFT's k-bit preparation (fp32 upcast of what is not quantised) ran; None is the usual way.
+
+    PEFT itself leaves models quantised by GPTQ, AQLM, EETQ, HQQ and torchao as they are.
+    """
+    if "kbit" in text(row, "precision").lower() or "baseline-peft" in notes:
+        return True
+    untouched = re.search(r"gptq|aqlm|eetq|hqq|torchao", text(row, "quant").lower())
+    return False if untouched or "accelerated-peft" in notes else None
 
 
 _STACK_WORDS: tuple[tuple[str, Stack], ...] = (

@@ -65,10 +65,10 @@ def run_cases(path: Path, out: TextIO, *, tables: Knowledge) -> CaseSummary:
     header, rows = _read(path)
     predictions = predict_cases(rows, tables=tables)
     names = [name for name in header if name not in COLUMNS]
-    writer = csv.DictWriter(out, [*names, *COLUMNS], restval="", extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(out, [*names, *COLUMNS], restval="", lineterminator="\n")
     writer.writeheader()
     for row, prediction in zip(rows, predictions, strict=True):
-        writer.writerow({**row, **prediction})
+        writer.writerow({name: row.get(name, "") for name in names} | prediction)
     failed = [prediction["pred_error"] for prediction in predictions if prediction.get("pred_error")]
     return CaseSummary(
         rows=len(rows),
@@ -139,7 +139,8 @@ def _prediction(
             found[f"pred_tokens_per_s_per_gpu{end}"] = _figure(value / case.machine.gpus)
         found["pred_hours"] = _hours(row, case, float(speed.tokens_per_s.expected[index]))
     found["pred_basis"] = weakest(bases).value
-    found["pred_assumed"] = "; ".join(case.assumed)
+    from_itself = found.get("pred_hours") and number(row, "tokens") is None
+    found["pred_assumed"] = "; ".join((*case.assumed, *(["tokens from the row's own speed"] if from_itself else [])))
     return found
 
 

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
+
+from optimizer.physics.axes import Offload
+from optimizer.physics.tabulate import Machine
+from optimizer.report.answers import EstimateAnswer
+from optimizer.search.results import SnapshotReport
+from providers.errors import JobError
+from providers.offer import NANO, BillingTerms, Offer, PriceClass, PricingModel
+from providers.units import format_bytes
+
+from .preparing import COMMAND_LINE, prepare
+from .recipe_choice import RecipeChoice, choose_recipe, machine_counts
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from decimal import Decimal
     from pathlib import Path
 
     from cache.store import PriceStore
-    from optimizer.report.answers import EstimateAnswer
+    from optimizer.search.results import Evaluation
     from optimizer.workload.job import Job
     from optimizer.workload.job_input import JobInput
+    from providers.gpus import Gpu, GpuTable
+    from providers.offer import PriceSnapshot
 
+    from .preparing import Prepared
     from .settings import Settings
     from .tables import Knowledge
 
+__all__ = ["RecipeChoice", "estimate_recipe"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipeChoice:
-    """The recipe flags of `estimate`, as written; None is "not said" and takes the default that fits the machine.
-
-    `gpus` counts GPUs per node. `checkpointing` True is full, or the words none, selective, full.
-    """
-
-    gpu: str | None = None
-    gpus: int | None = None
-    nodes: int | None = None
-    micro_batch: int | None = None
-    grad_accum: int | None = None
-    checkpointing: bool | str | None = None
-    attention: str | None = None
-    sharding: str | None = None
-    offload: str | None = None
-    loss: str | None = None
-    pure_bf16: bool | None = None
-    """True: `--pure-bf16`; False: `--mixed-precision`."""
-    usd_per_gpu_hour: Decimal | float | str | None = None
+MOST_USD_PER_GPU_HOUR = 10_000
 
 
 def estimate_recipe(
@@ -50,11 +46,177 @@ def estimate_recipe(
     settings: Settings | None = None,
     store: PriceStore | None = None,
     tables: Knowledge | None = None,
+    where: str = COMMAND_LINE,
 ) -> EstimateAnswer:
     """Return memory, speed, duration and cost of one recipe on one kind of machine.
 
-    The method and width are the job's first (default: lora at 16 bits). Cost uses `usd_per_gpu_hour` when given,
-    otherwise the cheapest offer of exactly that machine, which the answer names; without either it is unknown.
-    Raises JobError for a mix that makes no sense, naming the flag and the reason.
+    The job names at most one method and width (default: LoRA at 16 bits) and, unless `recipe` does, the GPU. Cost uses
+    `usd_per_gpu_hour` when given, otherwise the cheapest offer of exactly that machine among the providers, regions
+    and pricing models of the job (on-demand unless asked otherwise), which the answer names; without either it is
+    unknown. Raises JobError for a mix that makes no sense, with the reason; other errors as in `planning.plan_job`.
     """
-    raise NotImplementedError
+    from optimizer.search.evaluate import evaluate_one
+
+    ready = prepare(
+        inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where, needs_prices=False
+    )
+    gpu = _one_gpu(recipe, ready.job, ready.tables.gpus, ready.where)
+    gpus, nodes = machine_counts(recipe, ready.where)
+    batch_said = ready.inputs.global_batch is not None
+    chosen = choose_recipe(recipe, ready.job, gpu, gpus=gpus, nodes=nodes, batch_said=batch_said, where=ready.where)
+    price = _find_price(recipe, ready, chosen.job, gpu, gpus)
+    done = evaluate_one(
+        chosen.job,
+        chosen.recipe,
+        _machine(gpu, gpus, nodes, price.offer),
+        price.offer,
+        ready.tables.search,
+        ready.now,
+        terms=None if price.offer is None else ready.snapshot.billing_of(price.offer),
+    )
+    return EstimateAnswer(
+        made_at=ready.now,
+        job=chosen.job,
+        recipe=done.recipe,
+        gpu=done.gpu,
+        gpus_per_node=done.gpus_per_node,
+        nodes=done.nodes,
+        memory=done.memory,
+        speed=done.speed,
+        duration_s=done.duration_s,
+        duration_parts_s=done.duration_parts_s,
+        finish_s_at_confidence=done.finish_s_at_confidence,
+        finish_probability_ppm=done.finish_probability_ppm,
+        quote=done.quote,
+        offer=price.offer if price.origin == "offer" else None,
+        price_from=price.origin,
+        usd_per_gpu_hour_nano=None if price.offer is None else price.offer.unit_price_nano // gpus,
+        quality=done.quality,
+        complexity=done.complexity,
+        fits=done.fits,
+        fits_expected=done.fits_expected,
+        host_fits=done.host_fits,
+        snapshot=None if price.origin == "given" else _snapshot_report(ready.snapshot),
+        notes=(*price.notes, *_host_notes(done, price.offer)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Price:
+    """What the machine is priced with: `origin` is given, offer or unknown; the offer is made up for a given price."""
+
+    origin: str
+    offer: Offer | None
+    notes: tuple[str, ...] = ()
+
+
+def _find_price(recipe: RecipeChoice, ready: Prepared, job: Job, gpu: Gpu, gpus: int) -> _Price:
+    given = ready.inputs.usd_per_gpu_hour if recipe.usd_per_gpu_hour is None else recipe.usd_per_gpu_hour
+    if given is not None:
+        nano = _usd_nano(given, ready.where)
+        return _Price(origin="given", offer=_given_offer(gpu, gpus, nano, ready.now))
+    found = _cheapest_offer(ready.snapshot, job, gpu, gpus, now=ready.now)
+    if found is not None:
+        return _Price(origin="offer", offer=found)
+    sizes = sorted({offer.gpu_count for offer in ready.snapshot.offers if offer.gpu == gpu.id})
+    others = f"; there are machines with {', '.join(map(str, sizes))}" if sizes else ""
+    note = f"No offer that the job allows is a machine with {gpus} x {gpu.id}{others}."
+    return _Price(origin="unknown", offer=None, notes=(note,))
+
+
+def _cheapest_offer(snapshot: PriceSnapshot, job: Job, gpu: Gpu, gpus: int, *, now: datetime) -> Offer | None:
+    """Return the cheapest offer of exactly this machine that the job allows; on-demand unless it asks otherwise."""
+    models = job.pricing_models or (PricingModel.ON_DEMAND.value,)
+    fitting = [
+        offer
+        for offer in snapshot.offers
+        if offer.gpu == gpu.id
+        and offer.gpu_count == gpus
+        and offer.excluded_because is None
+        # A price of zero is a gift of the user's own machine, or a defect of the source.
+        and (offer.unit_price_nano > 0 or offer.price_class is PriceClass.OWN)
+        and offer.pricing_model.value in models
+        and (not job.providers or offer.provider in job.providers)
+        and (not job.regions or offer.region in job.regions)
+        and (job.max_price_age_s is None or (now - offer.observed_at).total_seconds() <= job.max_price_age_s)
+    ]
+    return min(fitting, key=lambda offer: (offer.unit_price_nano, offer.key), default=None)
+
+
+def _given_offer(gpu: Gpu, gpus: int, nano_per_gpu: int, now: datetime) -> Offer:
+    """Return a stand-in that bills the given price by the second, disk and egress included, as a calculator would."""
+    return Offer(
+        provider="given",
+        region="given",
+        instance_type=f"{gpus}x{gpu.id}",
+        gpu=gpu.id,
+        gpu_name=gpu.id,
+        gpu_count=gpus,
+        pricing_model=PricingModel.ON_DEMAND,
+        unit_price_nano=nano_per_gpu * gpus,
+        observed_at=now,
+        source="--usd-per-gpu-hour",
+        price_class=PriceClass.OWN,
+        billing=BillingTerms(source="--usd-per-gpu-hour"),
+    )
+
+
+def _machine(gpu: Gpu, gpus: int, nodes: int, offer: Offer | None) -> Machine:
+    return Machine(
+        gpu=gpu,
+        gpu_count=gpus,
+        nodes=nodes,
+        host_ram_bytes=None if offer is None else offer.host_ram_bytes,
+        disk_bytes=None if offer is None else offer.disk_bytes,
+        network_bytes_per_s=None if offer is None else offer.network_bytes_per_s,
+    )
+
+
+def _one_gpu(recipe: RecipeChoice, job: Job, gpus: GpuTable, where: str) -> Gpu:
+    """Return the GPU that the recipe or, failing that, the job names. Raises JobError for none and for several."""
+    if recipe.gpu is None:
+        if len(job.gpus) == 1:
+            return gpus.by_id[job.gpus[0]]
+        value = list(job.gpus) if job.gpus else None
+        raise JobError(where=where, key="gpu", value=value, allowed="exactly one GPU, like --gpu H100-SXM-80GB")
+    gpu = gpus.resolve(recipe.gpu)
+    if gpu is None:
+        close = gpus.close_names(recipe.gpu) or tuple(sorted(gpus.by_id))[:5]
+        allowed = f"a GPU id or alias of the table, such as {', '.join(close)}"
+        raise JobError(where=where, key="gpu", value=recipe.gpu, allowed=allowed)
+    return gpu
+
+
+def _usd_nano(given: Decimal | float | str, where: str) -> int:
+    """Return dollars as billionths. Raises JobError for anything but a finite amount from 0 to 10000."""
+    try:
+        usd = Decimal(str(given).strip().removeprefix("$"))
+    except InvalidOperation:
+        usd = Decimal("NaN")
+    if isinstance(given, bool) or not usd.is_finite() or not 0 <= usd <= MOST_USD_PER_GPU_HOUR:
+        allowed = f"dollars from 0 to {MOST_USD_PER_GPU_HOUR}"
+        raise JobError(where=where, key="usd_per_gpu_hour", value=given, allowed=allowed)
+    return int((usd * NANO).to_integral_value())
+
+
+def _snapshot_report(snapshot: PriceSnapshot) -> SnapshotReport | None:
+    if not snapshot.offers:
+        return None
+    observed = [offer.observed_at for offer in snapshot.offers]
+    return SnapshotReport(
+        sha256=snapshot.sha256,
+        oldest_observed_at=min(observed),
+        newest_observed_at=max(observed),
+        offers=len(snapshot.offers),
+        unusable={},
+    )
+
+
+def _host_notes(done: Evaluation, offer: Offer | None) -> tuple[str, ...]:
+    needed = format_bytes(done.memory.host.high)
+    if done.host_fits is False and offer is not None:
+        has = format_bytes(offer.host_ram_bytes or 0)
+        return (f"The node needs up to {needed} of its own memory, and {offer.instance_type} has {has}.",)
+    if done.host_fits is None and done.recipe.offload is not Offload.NONE:
+        return (f"The node needs up to {needed} of its own memory; how much it has is unknown.",)
+    return ()

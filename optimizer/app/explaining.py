@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from .preparing import COMMAND_LINE, prepare
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
     from cache.store import PriceStore
-    from optimizer.search.explain import Explanation
+    from optimizer.search.results import Explanation
     from optimizer.workload.job import Job
     from optimizer.workload.job_input import JobInput
 
@@ -26,6 +29,11 @@ def explain_job(
     settings: Settings | None = None,
     store: PriceStore | None = None,
     tables: Knowledge | None = None,
+    where: str = COMMAND_LINE,
 ) -> Explanation:
     """Return why `why_not` ("H100 in us-east-1", "qlora", "spot") is not the choice. Errors as in `plan_job`."""
-    raise NotImplementedError
+    from optimizer.search.explain import why_not as explain
+
+    ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
+    answer = explain(ready.job, ready.snapshot, ready.tables.search, now=ready.now, spec=why_not)
+    return replace(answer, made_at=ready.now)

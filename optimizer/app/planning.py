@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
+
+from .preparing import COMMAND_LINE, prepare
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .tables import Knowledge
 
+DEFAULT_TOP = 5
+
 
 def plan_job(
     inputs: JobInput | Job | Path | str | None = None,
@@ -26,12 +31,25 @@ def plan_job(
     store: PriceStore | None = None,
     tables: Knowledge | None = None,
     top: int | None = None,
+    where: str = COMMAND_LINE,
 ) -> Plan:
     """Return the plan for a job: optimal, or infeasible with near misses (an answer, not an error).
 
     `inputs` is a job file's path, a `JobInput` or a complete `Job`; `flags` win over what it says. Own offers,
     discounts, `only_offers`, the largest price age, `now` and `top` are read from the merged input, then from
-    `settings` (environment and configuration files when None). `store` defaults to the bundled prices.
-    Raises JobError, KnowledgeMissing (exit 2) and PricesUnavailable (exit 9) for an empty price list.
+    `settings` (environment and configuration files when None). `store` defaults to the bundled prices. `where` names
+    the origin of flags in error messages. Raises JobError, KnowledgeMissing (exit 2) and PricesUnavailable (exit 9)
+    for an empty price list.
     """
-    raise NotImplementedError
+    from optimizer.search.planner import plan
+
+    ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
+    shown = DEFAULT_TOP if ready.inputs.top is None else ready.inputs.top
+    return plan(
+        ready.job,
+        ready.snapshot,
+        ready.tables.search,
+        now=ready.now,
+        top=shown if top is None else top,
+        clock=perf_counter,
+    )

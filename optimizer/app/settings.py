@@ -131,6 +131,9 @@ def _discount(name: str, value: object, path: Path) -> Decimal:
     fraction = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
     if fraction is None or not fraction.is_finite() or not 0 <= fraction < 1:
         raise JobError(
-            where=str(path), key=f"discounts.{name}", value=value, allowed="a fraction from 0 to below 1 (0.2: 20 % off)"
+            where=str(path),
+            key=f"discounts.{name}",
+            value=value,
+            allowed="a fraction from 0 to below 1 (0.2: 20 % off)",
         )
     return fraction

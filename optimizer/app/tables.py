@@ -26,6 +26,14 @@ class Knowledge:
 
 
 @functools.lru_cache(maxsize=1)
+def load_gpu_table() -> GpuTable:
+    """Return the bundled GPU table alone, for what needs no physics; the same object that `load_tables` holds."""
+    from providers.gpus import load_gpus
+
+    return load_gpus()
+
+
+@functools.lru_cache(maxsize=1)
 def load_tables() -> Knowledge:
     """Return the bundled tables. The first call reads them, later ones return the same object."""
     from optimizer.physics.memory_constants import load_memory_constants
@@ -33,12 +41,11 @@ def load_tables() -> Knowledge:
     from optimizer.search.tables import Tables
     from optimizer.workload.matrices import load_matrices
     from optimizer.workload.models import load_models
-    from providers.gpus import load_gpus
 
     return Knowledge(
         models=load_models(),
         search=Tables(
-            gpus=load_gpus(),
+            gpus=load_gpu_table(),
             memory=load_memory_constants(),
             speed=load_speed_constants(),
             matrices=load_matrices(),

@@ -12,7 +12,9 @@ INPUTS = "Inputs"
 
 
 def _input(flag: str, metavar: str, help_text: str) -> object:
-    return typer.Option(flag, metavar=metavar, help=help_text, rich_help_panel=INPUTS, show_default=False, parser=parse_number)
+    return typer.Option(
+        flag, metavar=metavar, help=help_text, rich_help_panel=INPUTS, show_default=False, parser=parse_number
+    )
 
 
 def calculate(
@@ -22,7 +24,9 @@ def calculate(
     epochs: Annotated[float, _input("--epochs", "N", "passes over the data")] = 1.0,
     tps_per_gpu: Annotated[float, _input("--tps-per-gpu", "N", "tokens per second of one GPU")],
     gpus: Annotated[float, _input("--gpus", "N", "GPUs (default 1)")] = 1.0,
-    utilization: Annotated[float, _input("--utilization", "F", "share of that speed reached, 0 to 1 (default 1)")] = 1.0,
+    utilization: Annotated[
+        float, _input("--utilization", "F", "share of that speed reached, 0 to 1 (default 1)")
+    ] = 1.0,
     price_per_gpu_hour: Annotated[float, _input("--price-per-gpu-hour", "USD", "dollars per GPU-hour")],
     as_json: Json = False,
     output: Output = None,

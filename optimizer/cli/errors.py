@@ -30,7 +30,7 @@ def report_failures(command: Callable[[], int], *, traceback: bool) -> int:
         code = 0
     except SystemExit as err:
         code = err.code if isinstance(err.code, int) else BUG
-    except Exception as err:  # noqa: BLE001 - the outermost frame: a bug still ends in one line and exit code 1
+    except Exception as err:
         if traceback:
             raise
         code = _report_other(err)
@@ -41,7 +41,7 @@ def report_failures(command: Callable[[], int], *, traceback: bool) -> int:
 
 def _in_flags(err: TunefareError) -> str:
     """Return the message; a key of the command line is written as it was typed: `--seq-len`, not `seq_len`."""
-    if isinstance(err, JobError) and err.where == "command line" and err.key.isidentifier():
+    if isinstance(err, JobError) and err.where == "command line" and err.key.replace("-", "_").isidentifier():
         flag = "--" + err.key.replace("_", "-")
         return str(JobError(where=err.where, key=flag, value=err.value, allowed=err.allowed))
     return str(err)
@@ -55,7 +55,9 @@ def _report_other(err: Exception) -> int:
         path = getattr(context, "command_path", "tunefare")
         text = str(describe()).rstrip(".")
         return _say(f"{text[:1].lower()}{text[1:]} (see '{path} --help')", USAGE)
-    return _say(f"{type(err).__name__}: {err}; this is a bug: add --traceback (or TUNEFARE_TRACEBACK=1) to see where", BUG)
+    return _say(
+        f"{type(err).__name__}: {err}; this is a bug: add --traceback (or TUNEFARE_TRACEBACK=1) to see where", BUG
+    )
 
 
 def _say(message: str, code: int) -> int:

@@ -36,7 +36,18 @@ GROUPS = {
     OUTPUT: JOB_FLAGS[OUTPUT],
 }
 SEARCH_ONLY = frozenset(
-    {"top", "seed", "exclude_gpu", "max_gpus", "max_nodes", "quality_floor", "max_complexity", "executor", "runs", "budget"}
+    {
+        "top",
+        "seed",
+        "exclude_gpu",
+        "max_gpus",
+        "max_nodes",
+        "quality_floor",
+        "max_complexity",
+        "executor",
+        "runs",
+        "budget",
+    }
 )
 """Job flags that only a search has a use for."""
 
@@ -53,7 +64,8 @@ Cases = Annotated[
     ),
 ]
 ListModels = Annotated[
-    bool, typer.Option("--list-models", help="list the models known by name, and their aliases", rich_help_panel=INSTEAD)
+    bool,
+    typer.Option("--list-models", help="list the models known by name, and their aliases", rich_help_panel=INSTEAD),
 ]
 
 

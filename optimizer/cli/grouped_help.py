@@ -13,7 +13,7 @@ LAST = "Output"
 class GroupedCommand(TyperCommand):
     """A command whose options are listed under their `rich_help_panel`, in the order in which panels first occur."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer publishes neither type
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options of the command to `formatter`, group by group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):

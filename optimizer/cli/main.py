@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
     if shadow := find_shadow():
         # Said before our other packages are imported: what is imported then may not be ours.
-        print(f"{PROGRAM}: error: {shadow}", file=sys.stderr)  # noqa: T201 - nothing else can be trusted to print
+        sys.stderr.write(f"{PROGRAM}: error: {shadow}\n")
         return 1
     from .errors import report_failures
 
@@ -107,8 +107,10 @@ def _root() -> Callable[..., None]:
 
     def root(
         *,
-        version: bool = typer.Option(False, "--version", is_eager=True, callback=_print_version, help="Print the version."),  # noqa: ARG001
-        traceback: bool = typer.Option(False, "--traceback", help="Show where an unexpected error comes from."),  # noqa: ARG001
+        version: bool = typer.Option(
+            False, "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+        traceback: bool = typer.Option(False, "--traceback", help="Show where an unexpected error comes from."),
     ) -> None:
         pass
 

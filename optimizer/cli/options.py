@@ -56,10 +56,13 @@ def parse_count(text: str) -> int:
     raise typer.BadParameter(f"{text!r} is not a whole number like 13300, 14M or 1.5e9")
 
 
-def parse_number(text: str) -> float:
-    """Return a number; range and finiteness are the job's to judge. Raises typer.BadParameter for other text."""
+def parse_number(text: str | float) -> float:
+    """Return a number; range and finiteness are the job's to judge. Raises typer.BadParameter for other text.
+
+    Typer hands over defaults too, which are numbers already.
+    """
     try:
-        return float(text.replace("_", ""))
+        return float(text.replace("_", "") if isinstance(text, str) else text)
     except ValueError as err:
         raise typer.BadParameter(f"{text!r} is not a number") from err
 
@@ -164,11 +167,13 @@ def takes_flags(
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "flags"]
-        added = [_parameter(flag, panel) for panel, flags in groups.items() for flag in flags if flag.key not in without]
+        added = [
+            _parameter(flag, panel) for panel, flags in groups.items() for flag in flags if flag.key not in without
+        ]
         added_names = {parameter.name for parameter in added}
 
         @functools.wraps(command)
-        def run(**values: Any) -> int:  # noqa: ANN401 - Typer's parser hands over what it parsed
+        def run(**values: Any) -> int:
             given = {key: value for key, value in values.items() if key in added_names and value not in (None, [])}
             rest = {key: value for key, value in values.items() if key not in added_names}
             return command(**rest, flags=given)
@@ -181,14 +186,19 @@ def takes_flags(
     return decorate
 
 
-PARSERS: dict[object, Callable[[str], object]] = {int: parse_count, float: parse_number}
+PARSERS: dict[object, Callable[[str], int] | Callable[[str], float]] = {int: parse_count, float: parse_number}
 """Typer's own parsing of numbers differs between its versions, in what it takes and in what it says."""
 
 
 def _parameter(flag: Flag, panel: str) -> inspect.Parameter:
     parser = PARSERS.get(flag.kind)
     option = typer.Option(
-        flag.name, metavar=flag.metavar or None, help=flag.help, rich_help_panel=panel, show_default=False, parser=parser
+        flag.name,
+        metavar=flag.metavar or None,
+        help=flag.help,
+        rich_help_panel=panel,
+        show_default=False,
+        parser=parser,
     )
     kind: Any = flag.kind
     return inspect.Parameter(
@@ -203,7 +213,13 @@ JobFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text", rich_help_panel=OUTPUT)]
 Output = Annotated[
     str | None,
-    typer.Option("--output", metavar="FILE", help="write the JSON to FILE, whole or not at all", rich_help_panel=OUTPUT, show_default=False),
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="write the JSON to FILE, whole or not at all",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="everything behind the figures, and timings", rich_help_panel=OUTPUT)

@@ -11,11 +11,14 @@ from pathlib import Path
 from optimizer.report.style import Style
 
 
-def choose_style() -> Style:
-    """Return how to draw on this stdout: its width, its characters, colours on a terminal unless NO_COLOR is set."""
+def choose_style(piped_width: int = 80) -> Style:
+    """Return how to draw on this stdout: its width, its characters, colours on a terminal unless NO_COLOR is set.
+
+    Without a terminal the width is COLUMNS, otherwise `piped_width`.
+    """
     terminal = sys.stdout.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Style(width=shutil.get_terminal_size((80, 24)).columns, unicode=_shows_unicode(), colour=colour)
+    return Style(width=shutil.get_terminal_size((piped_width, 24)).columns, unicode=_shows_unicode(), colour=colour)
 
 
 def _shows_unicode() -> bool:
@@ -27,7 +30,7 @@ def _shows_unicode() -> bool:
 
 
 def deliver(
-    *, text: Callable[[Style], str], document: Callable[[], str], as_json: bool, output: str | None, key: str = "output"
+    *, text: Callable[[Style], str], document: Callable[[], str], as_json: bool, output: str | None, piped_width: int = 80
 ) -> None:
     """Write a result: with `output` its JSON goes to that file, and stdout keeps the text unless `as_json`.
 
@@ -36,10 +39,10 @@ def deliver(
     if output is not None:
         from optimizer.app.writing import write_file
 
-        write_file(Path(output), document(), key=key)
+        write_file(Path(output), document())
         tell(f"wrote {output}")
     if not as_json:
-        write(text(choose_style()))
+        write(text(choose_style(piped_width)))
     elif output is None:
         write(document())
 

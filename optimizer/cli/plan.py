@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-
 from .options import JOB_FLAGS, Flags, JobFile, Json, Output, Verbose, takes_flags
 
 INFEASIBLE = 7
 
-EPILOG = "Exit code 0: a plan; 7: nothing fits (the answer says which limit to relax); 2: the job is wrong; 9: no prices."
+EPILOG = (
+    "Exit code 0: a plan; 7: nothing fits (the answer says which limit to relax); 2: the job is wrong; 9: no prices."
+)
 
 
 @takes_flags(JOB_FLAGS)
@@ -26,7 +26,7 @@ def plan(
     inputs, given = read_inputs(job_file, flags)
     answer = plan_job(inputs, flags=given)
     deliver(
-        text=lambda style: format_plan(answer, style, flags=repeat_flags(job_file, flags), verbose=verbose),
+        text=lambda style: format_plan(answer, style, words=repeat_flags(job_file, flags), verbose=verbose),
         document=lambda: plan_text(answer),
         as_json=as_json,
         output=output,
@@ -34,8 +34,8 @@ def plan(
     return 0 if is_feasible(answer) else INFEASIBLE
 
 
-def repeat_flags(job_file: str | None, flags: Flags) -> str:
-    """Return job file and flags as they would be typed again."""
+def repeat_flags(job_file: str | None, flags: Flags) -> list[str]:
+    """Return job file and flags as the words that would be typed again."""
     words = [job_file] if job_file else []
     for key, value in flags.items():
         name = "--" + key.replace("_", "-")
@@ -44,4 +44,4 @@ def repeat_flags(job_file: str | None, flags: Flags) -> str:
         else:
             for one in value if isinstance(value, list) else [value]:
                 words += [name, f"{one:g}" if isinstance(one, float) else str(one)]
-    return shlex.join(words)
+    return words

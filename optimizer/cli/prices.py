@@ -45,10 +45,14 @@ def list_(
         ),
     ] = None,
     offers: Annotated[str | None, _filter("--offers", "FILE.csv", "own machines, beside the price list")] = None,
-    only_offers: Annotated[bool, typer.Option("--only-offers", help="list --offers alone", rich_help_panel=FILTERS)] = False,
+    only_offers: Annotated[
+        bool, typer.Option("--only-offers", help="list --offers alone", rich_help_panel=FILTERS)
+    ] = False,
     now: Annotated[
         str | None,
-        typer.Option("--now", metavar="TIME", help="ages as of this moment", rich_help_panel=OUTPUT, show_default=False),
+        typer.Option(
+            "--now", metavar="TIME", help="ages as of this moment", rich_help_panel=OUTPUT, show_default=False
+        ),
     ] = None,
     as_json: Json = False,
     output: Output = None,
@@ -77,5 +81,7 @@ def list_(
         document=lambda: prices_text(answer),
         as_json=as_json,
         output=output,
+        # Whoever greps the list wants whole names.
+        piped_width=132,
     )
     return 0

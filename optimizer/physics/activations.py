@@ -26,6 +26,8 @@ class ActivationColumns:
 
     saved: Floats
     """Kept from forward to backward: one input per block with checkpointing, everything without."""
+    saved_again: Floats
+    """What a block in backward finds kept beside `saved`: FSDP with adapters holds on to each block's gradients."""
     saved_scores: Floats
     live: Floats
     """The block that is recomputed and differentiated."""
@@ -50,21 +52,24 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     selective = recipe.checkpointing == _SELECTIVE
     widths = np.where(on.fp32, 2.0, np.where(on.fp32_stream, of.live_fp32_factor, 1.0))
 
+    dora = np.where(on.dora, of.dora_bytes_per_output * recipe.adapter_outputs, 0.0)
+    block = _live_bytes(runs, on, constants) * widths + dora
     checkpoints = np.where(on.fp32_stream, 4.0, 2.0) * model.layers * model.hidden
-    kept = (of.kept_hidden * model.hidden + of.kept_intermediate * model.intermediate) * model.layers * widths
-    kept = kept * np.where(on.adapter, of.kept_adapter_factor, 1.0)
-    kept = kept * np.where(recipe.compiled, of.kept_compiled_factor, 1.0)
+    held = on.fsdp & on.adapter & ~on.per_module & (on.gpus > 1)
+    again = held * (of.block_sharded_adapter_factor - 1.0) * checkpoints
+    kept = _kept_bytes(runs, on, constants) * widths + dora * model.layers
     partly = np.maximum(of.kept_selective_factor * kept, checkpoints)
+    whole = np.maximum(kept, partly + again + block)
+    saved = tokens * np.where(everything, whole, np.where(selective, partly, checkpoints))
+    live = np.where(everything, 0.0, tokens * block)
     offloads = on.unsloth & ~everything & ~selective
-    saved = tokens * np.where(everything, np.maximum(kept, checkpoints), np.where(selective, partly, checkpoints))
 
-    eager = recipe.attention == _EAGER
-    scores = np.where(eager, tokens * model.heads * recipe.seq_len, 0.0)
-    dora_tokens = np.where(on.dora, tokens * of.dora_bytes_per_output * recipe.adapter_outputs, 0.0)
-    live = np.where(everything, 0.0, tokens * _live_bytes(runs, on, constants) * widths + dora_tokens)
+    scores = np.where(recipe.attention == _EAGER, tokens * model.heads * recipe.seq_len, 0.0)
+    kept_scores = np.maximum(of.score_bytes_kept * model.layers, of.score_bytes_live)
     return ActivationColumns(
-        saved=np.where(offloads, 0.0, saved + everything * dora_tokens * model.layers),
-        saved_scores=everything * scores * of.score_bytes_kept * model.layers,
+        saved=np.where(offloads, 0.0, saved),
+        saved_again=np.where(everything, 0.0, tokens * again),
+        saved_scores=everything * scores * kept_scores,
         live=live,
         live_scores=~everything * scores * of.score_bytes_live,
         logits=tokens * _logit_bytes(runs, on, constants),
@@ -77,13 +82,20 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
 
 
 def _live_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
-    """Return bytes per token of one block in recomputation, 16-bit, doubled under sharded adapters."""
+    """Return bytes per token of one block in recomputation, 16-bit."""
     model, recipe, of = runs.model, runs.recipe, constants.activations
     per_input = np.where(recipe.fused_kernels, of.live_adapter_fused, of.live_adapter_plain)
-    block = of.live_hidden * model.hidden + of.live_intermediate * model.intermediate
-    block = block + per_input * recipe.adapter_inputs
-    doubled = np.where(model.experts > 0, of.live_sharded_moe_factor, of.live_sharded_adapter_factor)
-    return block * np.where(on.adapter & on.sharded_params & (on.gpus > 1), doubled, 1.0)
+    lean = np.where(on.unsloth, of.live_unsloth_factor, 1.0)
+    inner = of.live_intermediate * model.intermediate * np.where(model.experts > 0, of.live_moe_factor, 1.0)
+    return (of.live_hidden * model.hidden + inner + per_input * recipe.adapter_inputs) * lean
+
+
+def _kept_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
+    """Return bytes per token that all blocks keep without checkpointing, 16-bit."""
+    model, of = runs.model, constants.activations
+    kept = (of.kept_hidden * model.hidden + of.kept_intermediate * model.intermediate) * model.layers
+    compiled = np.where(runs.recipe.compiled, of.kept_compiled_factor, 1.0)
+    return kept * np.where(on.adapter, of.kept_adapter_factor, 1.0) * compiled
 
 
 def _logit_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
@@ -92,7 +104,8 @@ def _logit_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats
     triton, fused = loss == _TRITON, loss == _FUSED
     vocab = np.where(fused, of.fused_vocab, np.where(triton, of.triton_vocab, of.standard_vocab))
     hidden = np.where(fused, of.fused_hidden, np.where(triton, of.triton_hidden, of.standard_hidden))
-    return (vocab * runs.model.vocab + hidden * runs.model.hidden) * np.where(on.fp32, of.fp32_factor, 1.0)
+    factor = np.where(on.fp32, of.fp32_factor, 1.0) * np.where(runs.recipe.compiled, of.compiled_factor, 1.0)
+    return (vocab * runs.model.vocab + hidden * runs.model.hidden) * factor
 
 
 def _dequantised(runs: Runs, on: Switches, live: Floats, constants: MemoryConstants) -> Floats:

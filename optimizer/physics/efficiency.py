@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .axes import Attention, Loss, Precision, Sharding, Stack, Tuning, code
-from .flops import FULL, head_products, processed_tokens, recomputed_share
+from .flops import FULL, processed_tokens, recomputed_share, row_tokens
 
 if TYPE_CHECKING:
     from .flops import Flops
@@ -43,22 +43,23 @@ class MicroStep:
         return self.compute + self.memory + self.launch + self.dequantisation
 
 
-def micro_step(runs: Runs, flops: Flops, constants: SpeedConstants) -> MicroStep:
-    """Return the seconds of one micro-step.
+def micro_step(runs: Runs, flops: Flops, passes: Floats, constants: SpeedConstants) -> MicroStep:
+    """Return the seconds of one micro-step, whose `flops` are those of all `passes` (1 for supervised tuning).
 
     Work and launch floor join as (work^p + floor^p)^(1/p): launches hide behind work that is long enough.
     """
+    repeated = recomputed_share(runs.recipe, constants.selective_fraction)
     compute = matrix_seconds(runs, flops, constants)
-    memory = elementwise_seconds(runs, constants)
+    memory = passes * elementwise_seconds(runs, repeated, constants)
     work = compute + memory
-    floor = launch_floor_seconds(runs, constants)
+    floor = passes * launch_floor_seconds(runs, repeated, constants)
     power = constants.floor_power
     joined = (work**power + floor**power) ** (1.0 / power)
     return MicroStep(
         compute=compute,
         memory=memory,
         launch=joined - work,
-        dequantisation=dequantisation_seconds(runs, constants),
+        dequantisation=passes * dequantisation_seconds(runs, repeated, constants),
     )
 
 
@@ -77,22 +78,27 @@ def matrix_seconds(runs: Runs, flops: Flops, constants: SpeedConstants) -> Float
     return tokens * (flops.matrix / matrix_speed + constants.attention_weight[recipe.stack] * flops.attention / speed)
 
 
-def elementwise_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
-    """Return the seconds of memory-bound work: norms, activations, residuals, loss, scores, casts, adapters."""
+def elementwise_seconds(runs: Runs, repeated: Floats, constants: SpeedConstants) -> Floats:
+    """Return the seconds of memory-bound work: norms, activations, residuals, loss, scores, casts, adapters.
+
+    `repeated` is the share of the blocks' forward pass that is recomputed: a third of their forward and backward work.
+    """
     model, recipe, machine = runs.model, runs.recipe, runs.machine
     tokens = processed_tokens(recipe)
-    repeated = 1.0 + recomputed_share(recipe, constants.selective_fraction) / 3.0
+    passes = 1.0 + repeated / 3.0
     shrunk = np.where(recipe.fused_kernels, constants.fused_elementwise_share, 1.0)
     shrunk = shrunk * np.where(recipe.compiled, constants.compiled_elementwise_share, 1.0)
     shrunk = shrunk * np.where(model.gated_mlp, 1.0, constants.plain_block_share)
     width = 2.0 * model.hidden + model.intermediate
     per_width = constants.elementwise_bytes[recipe.stack] * shrunk
-    per_token = model.layers * width * (per_width + np.where(in_fp32(recipe), constants.fp32_stream_bytes, 0.0))
-    scores = np.where(recipe.attention == EAGER, constants.eager_bytes_per_score * recipe.seq_len, 0.0)
-    per_token = (per_token + scores * model.layers * model.heads) * repeated
-    per_token = per_token + loss_bytes(model, recipe, constants) + adapter_bytes(model, recipe, constants) * repeated
+    per_width = per_width + np.where(in_fp32(recipe), constants.fp32_stream_bytes, 0.0)
+    per_width = per_width + np.where(recipe.bits == 8, constants.int8_stream_bytes, 0.0)
+    per_token = model.layers * width * per_width
+    scores = np.where(recipe.attention == EAGER, constants.eager_bytes_per_score * row_tokens(recipe), 0.0)
+    per_token = per_token + scores * model.layers * model.heads + adapter_bytes(model, recipe, constants)
+    per_token = per_token * passes + loss_bytes(model, recipe, constants)
     cast = np.where((recipe.tuning == FULL) & _mixed(recipe), constants.cast_bytes * model.linear_params, 0.0)
-    return (tokens * per_token + cast * repeated) / bandwidth(machine, constants)
+    return (tokens * per_token + cast * passes) / bandwidth(machine, constants)
 
 
 def loss_bytes(model: ModelColumns, recipe: RecipeColumns, constants: SpeedConstants) -> Floats:
@@ -109,16 +115,15 @@ def adapter_bytes(model: ModelColumns, recipe: RecipeColumns, constants: SpeedCo
     return model.layers * width * per_width * shrunk
 
 
-def launch_floor_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
+def launch_floor_seconds(runs: Runs, repeated: Floats, constants: SpeedConstants) -> Floats:
     """Return the least seconds of a micro-step: kernel launches per layer, or one reading of the weights per pass."""
     model, recipe, machine = runs.model, runs.recipe, runs.machine
     full = recipe.tuning == FULL
     share = np.where(full, constants.full_launch_share, 1.0) * gathering_share(recipe, machine, constants)
     share = share * np.where(recipe.compiled, constants.compiled_launch_share, 1.0)
     looped = np.where(recipe.fused_kernels, 0.0, model.experts) * constants.expert_launch_share
-    repeated = 1.0 + recomputed_share(recipe, constants.selective_fraction) / 3.0
-    launches = model.layers * constants.launch_s[recipe.stack] * (share + looped) * repeated
-    passes = np.where(full, 3.0, 2.0) + recomputed_share(recipe, constants.selective_fraction)
+    launches = model.layers * constants.launch_s[recipe.stack] * (share + looped) * (1.0 + repeated / 3.0)
+    passes = np.where(full, 3.0, 2.0) + repeated
     reading = passes * 2.0 * model.active_linear_params / bandwidth(machine, constants)
     return np.maximum(launches, reading)
 
@@ -130,23 +135,25 @@ def gathering_share(recipe: RecipeColumns, machine: MachineColumns, constants: S
     """
     adapters = (recipe.tuning != FULL) & ~recipe.fused_kernels
     fsdp = constants.fsdp_launch_share * np.where(adapters, constants.fsdp_adapter_launch_share, 1.0)
-    share = np.where(recipe.sharding == FSDP, fsdp, np.where(recipe.sharding == ZERO3, constants.zero3_launch_share, 1.0))
+    share = np.where(
+        recipe.sharding == FSDP, fsdp, np.where(recipe.sharding == ZERO3, constants.zero3_launch_share, 1.0)
+    )
     return np.where(machine.gpu_count * machine.nodes > 1, share, 1.0)
 
 
 def in_fp32(recipe: RecipeColumns) -> Bools:
     """Return where k-bit preparation leaves norms and the residual stream in fp32: HF on unsharded k-bit weights."""
     default = (recipe.kbit_preparation < 0) & (recipe.stack == HF) & ~is_gathered(recipe)
-    return (recipe.bits < 16) & ((recipe.kbit_preparation == 1) | default)
+    prepared: Bools = (recipe.bits < 16) & ((recipe.kbit_preparation == 1) | default)
+    return prepared
 
 
-def dequantisation_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
+def dequantisation_seconds(runs: Runs, repeated: Floats, constants: SpeedConstants) -> Floats:
     """Return the seconds per micro-step of turning k-bit weights into 16 bits: constant, whatever the tokens."""
     model, recipe, machine = runs.model, runs.recipe, runs.machine
     four = np.where(recipe.double_quant, 1.0, constants.single_quant_share) * constants.dequantisation_bytes
     per_weight = np.where(recipe.bits == 4, four, np.where(recipe.bits == 8, constants.int8_bytes, 0.0))
-    passes = 2.0 + recomputed_share(recipe, constants.selective_fraction)
-    return passes * per_weight * model.linear_params / bandwidth(machine, constants)
+    return (2.0 + repeated) * per_weight * model.linear_params / bandwidth(machine, constants)
 
 
 def bandwidth(machine: MachineColumns, constants: SpeedConstants) -> Floats:
@@ -156,8 +163,10 @@ def bandwidth(machine: MachineColumns, constants: SpeedConstants) -> Floats:
 
 def is_gathered(recipe: RecipeColumns) -> Bools:
     """Return where every GPU holds a shard of the weights and gathers each layer when it is needed."""
-    return (recipe.sharding == ZERO3) | (recipe.sharding == FSDP)
+    gathered: Bools = (recipe.sharding == ZERO3) | (recipe.sharding == FSDP)
+    return gathered
 
 
 def _mixed(recipe: RecipeColumns) -> Bools:
-    return (recipe.precision == MIXED[0]) | (recipe.precision == MIXED[1])
+    mixed: Bools = (recipe.precision == MIXED[0]) | (recipe.precision == MIXED[1])
+    return mixed

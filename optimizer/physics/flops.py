@@ -1,8 +1,8 @@
 """Arithmetic of one training step: FLOP per processed token, by tuning, objective and checkpointing.
 
 A matrix product of a weight with one token costs 2 FLOP per weight forward, 2 for the gradient of its input and 2 for
-the gradient of the weight. A frozen weight has no weight gradient. Causal attention costs 2 x context x heads x head_dim
-FLOP per token and layer forward (scores and values, half of the square).
+the gradient of the weight. A frozen weight has no weight gradient. Causal attention costs 2 x context x heads x
+head_dim FLOP per token and layer forward (scores and values, half of the square).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .runs import Floats, ModelColumns, RecipeColumns
 
 FULL = code(Tuning.FULL)
+SFT = code(Objective.SFT)
 DPO = code(Objective.DPO)
 PPO = code(Objective.PPO)
 CHECKPOINT_NONE = code(Checkpointing.NONE)
@@ -32,13 +33,18 @@ class Flops:
     attention: Floats
 
 
+def row_tokens(recipe: RecipeColumns) -> Floats:
+    """Return the mean tokens of one row as it is processed: the stated mean, otherwise the length in memory."""
+    return np.where(np.isnan(recipe.row_tokens), recipe.seq_len, recipe.row_tokens)
+
+
 def processed_tokens(recipe: RecipeColumns) -> Floats:
     """Return the tokens that one GPU processes in one micro-step, padding included.
 
     `micro_batch` counts sequences; a DPO sequence is a pair, whose chosen and rejected halves are two rows.
     """
     rows = np.where(recipe.objective == DPO, 2.0, 1.0)
-    return recipe.micro_batch * recipe.seq_len * rows
+    return recipe.micro_batch * row_tokens(recipe) * rows
 
 
 def head_products(model: ModelColumns) -> Floats:
@@ -50,7 +56,7 @@ def forward_flops(model: ModelColumns, recipe: RecipeColumns) -> Flops:
     """Return the FLOP per token of one forward pass of the policy, adapters included."""
     adapters = np.where(recipe.tuning == FULL, 0.0, 2.0 * recipe.trainable_params * ~recipe.trains_embeddings)
     matrix = 2.0 * (model.active_linear_params + head_products(model)) + adapters
-    return Flops(matrix=matrix, attention=2.0 * recipe.seq_len * model.layers * model.heads * model.head_dim)
+    return Flops(matrix=matrix, attention=2.0 * row_tokens(recipe) * model.layers * model.heads * model.head_dim)
 
 
 def training_flops(model: ModelColumns, recipe: RecipeColumns, selective_fraction: float) -> Flops:

@@ -54,9 +54,10 @@ def estimate_memory(runs: Runs, constants: MemoryConstants) -> MemoryColumns:
     context_deviation = constants.sigma.context * outside
     load_deviation = constants.sigma.load * load
     load_slack = constants.overhead.load_slack
-    needed = expected + fragmentation(runs, constants) * (expected - np.minimum(state.persistent, expected)) + outside
+    passing = expected - np.minimum(state.persistent, expected)
+    needed = expected + fragmentation(runs, on, constants) * passing + outside
     reserved, device = _held(
-        runs, on, constants, state=state, moments=moments, allocated=expected, deviation=deviation
+        runs, on, constants, state=state, moments=moments, allocated=expected, deviation=deviation, load=load
     )
     host, nvme = _beside(runs, on, state, batch, constants)
     return MemoryColumns(
@@ -92,10 +93,11 @@ def _moments(state: StateColumns, batch: ActivationColumns) -> Moments:
     saved = batch.saved + batch.saved_scores
     step = held + state.gradients + state.optimizer_step
     loss = held + state.kept_gradients + state.gathered_root + saved + batch.logits + batch.reference_logits
-    gradients_win = state.gradients > state.kept_gradients + saved
+    in_backward = state.kept_gradients + saved + batch.saved_again
+    gradients_win = state.gradients > in_backward
     block = (
         held
-        + np.where(gradients_win, state.gradients, state.kept_gradients + saved)
+        + np.where(gradients_win, state.gradients, in_backward)
         + state.head_gradient * ~gradients_win
         + state.gathered_root
         + state.gathered_block
@@ -130,7 +132,7 @@ def _parts(moments: Moments, state: StateColumns, batch: ActivationColumns) -> d
         "value_model": state.value_model,
         "buckets": state.buckets,
         "gathered": gathered + at_rollout * state.gathered_all,
-        "saved": saving * batch.saved,
+        "saved": saving * batch.saved + (saving & at_block) * batch.saved_again,
         "live": at_block * batch.live,
         "scores": saving * batch.saved_scores + at_block * batch.live_scores,
         "logits": at_loss * (batch.logits + batch.reference_logits),
@@ -149,17 +151,20 @@ def _held(
     moments: Moments,
     allocated: Floats,
     deviation: Floats,
+    load: Floats,
 ) -> tuple[Interval, Interval]:
     """Return what the allocator reserves and what the device shows, cut off at usable memory.
 
-    Full fine-tuning reuses little between optimizer step and backward pass: the device shows about their sum.
+    Full fine-tuning reuses little between optimizer step and backward pass: the device shows about their sum. What
+    loading reserved is kept, so that neither reading falls below the load peak.
     """
     of = constants.overhead
     outside = outside_torch(on, constants)
-    by_factor = allocated + (slack_factor(runs, on, constants) - 1.0) * (allocated - state.weights)
+    near_loss = moments.loss >= of.loss_slack_from * moments.block
+    by_factor = allocated + (slack_factor(runs, on, near_loss, constants) - 1.0) * (allocated - state.weights)
     coming_and_going = np.maximum(moments.loss, moments.block) - state.persistent
-    by_sum = of.full_sharded_sum * (moments.step + coming_and_going)
-    reserved = np.maximum(np.where(on.full, by_sum, by_factor), allocated)
+    by_sum = np.where(on.gpus > 1, of.full_sum_sharded, of.full_sum) * (moments.step + coming_and_going)
+    reserved = np.maximum(np.maximum(np.where(on.full, by_sum, by_factor), allocated), of.load_slack * load)
     spread = np.hypot(deviation, constants.sigma.slack * (reserved - state.weights))
     ceiling = runs.machine.usable_bytes
     device = interval(reserved + outside + state.paged, np.hypot(spread, constants.sigma.context * outside))

@@ -42,8 +42,9 @@ class ActivationConstants:
     live_adapter_fused: float
     live_adapter_plain: float
     live_fp32_factor: float
-    live_sharded_adapter_factor: float
-    live_sharded_moe_factor: float
+    live_moe_factor: float
+    live_unsloth_factor: float
+    block_sharded_adapter_factor: float
     kept_hidden: float
     kept_intermediate: float
     kept_adapter_factor: float
@@ -67,6 +68,7 @@ class LogitConstants:
     fused_vocab: float
     fused_hidden: float
     fp32_factor: float
+    compiled_factor: float
     reference_vocab: float
 
 
@@ -86,6 +88,7 @@ class OverheadConstants:
 
     context_bytes: float
     fragmentation: float
+    fragmentation_sharded: float
     fragmentation_variable: float
     slack_fused: float
     slack_fused_sharded: float
@@ -97,7 +100,9 @@ class OverheadConstants:
     slack_standard_sharded: float
     slack_variable: float
     large_vocab: float
-    full_sharded_sum: float
+    full_sum: float
+    full_sum_sharded: float
+    loss_slack_from: float
     load_slack: float
 
 

@@ -66,7 +66,9 @@ def optimizer_seconds(
     pure = (recipe.tuning == FULL) & ((recipe.precision == PURE[0]) | (recipe.precision == PURE[1]))
     bytes_each = constants.optimizer_bytes[recipe.optimizer] * np.where(pure, constants.pure_optimizer_share, 1.0)
     streamed = owned * bytes_each / bandwidth(machine, constants)
-    paged = np.where(recipe.optimizer == PAGED, constants.paged_share * 4.0 * owned / host_link(machine, constants), 0.0)
+    paged = np.where(
+        recipe.optimizer == PAGED, constants.paged_share * 4.0 * owned / host_link(machine, constants), 0.0
+    )
     launches = np.where(recipe.tuning == FULL, 0.0, constants.optimizer_launch_s)
     return streamed + paged + launches
 

@@ -11,7 +11,7 @@ from .results import Interval
 
 if TYPE_CHECKING:
     from .memory_constants import MemoryConstants
-    from .runs import Floats, Runs
+    from .runs import Bools, Floats, Runs
     from .switches import Switches
 
 Z80 = 1.2815515655446004
@@ -42,8 +42,11 @@ def outside_torch(on: Switches, constants: MemoryConstants) -> Floats:
     return constants.overhead.context_bytes + np.where(on.gpus > 1, constants.communication.nccl_bytes, 0.0)
 
 
-def slack_factor(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
-    """Return reserved over allocated beyond the weights: what the caching allocator keeps while there is room."""
+def slack_factor(runs: Runs, on: Switches, near_loss: Bools, constants: MemoryConstants) -> Floats:
+    """Return reserved over allocated beyond the weights: what the caching allocator keeps while there is room.
+
+    Where the loss is the peak (`near_loss`) the large blocks of the logits add to what the rest of a step reserves.
+    """
     of, loss = constants.overhead, runs.recipe.loss
     several = on.gpus > 1
     large = runs.model.vocab >= of.large_vocab
@@ -54,14 +57,15 @@ def slack_factor(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats
     )
     fused = np.where(several, of.slack_fused_sharded, of.slack_fused)
     standard = np.where(several, of.slack_standard_sharded, of.slack_standard)
-    factor = np.where(loss == _FUSED, fused, np.where(loss == _TRITON, triton, standard))
+    factor = np.where((loss == _FUSED) | ~near_loss, fused, np.where(loss == _TRITON, triton, standard))
     return factor * np.where(runs.recipe.variable_length, of.slack_variable, 1.0)
 
 
-def fragmentation(runs: Runs, constants: MemoryConstants) -> Floats:
+def fragmentation(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
     """Return the fraction of what comes and goes that the allocator cannot close up even under pressure."""
     of = constants.overhead
-    return np.where(runs.recipe.variable_length, of.fragmentation_variable, of.fragmentation)
+    fixed = np.where(on.gpus > 1, of.fragmentation_sharded, of.fragmentation)
+    return np.where(runs.recipe.variable_length, of.fragmentation_variable, fixed)
 
 
 def allocated_deviation(runs: Runs, on: Switches, parts: dict[str, Floats], constants: MemoryConstants) -> Floats:

@@ -30,7 +30,8 @@ class Recipe:
     """Tuning x quantization x objective x sharding x micro-batch x checkpointing, for one run.
 
     `bits` is the width of the frozen linear weights. `micro_batch` counts sequences per GPU and forward pass,
-    `grad_accum` forward passes per optimizer step. `target_modules` are module names, or ("all-linear",).
+    `grad_accum` forward passes per optimizer step. `target_modules` are module names, or ("all-linear",);
+    `modules_to_save` are trained whole beside the adapters (embed_tokens, lm_head).
     """
 
     tuning: Tuning
@@ -60,6 +61,8 @@ class Recipe:
     response_tokens: int = 0
     reward_params: int = 0
     kbit_preparation: bool | None = None
+    row_tokens: float | None = None
+    modules_to_save: tuple[str, ...] = ()
 
     @property
     def method(self) -> str:

@@ -98,6 +98,11 @@ class RecipeColumns:
     kbit_preparation: Codes = field(default_factory=lambda: np.array([-1], dtype=np.int8))
     """1: PEFT's k-bit preparation runs (what is not quantised passes through fp32 at load), 0: it does not,
     -1: as the stack does by default (HF on k-bit weights that are not sharded)."""
+    row_tokens: Floats = field(default_factory=lambda: np.array([np.nan]))
+    """Mean tokens processed per row, padding included; at most seq_len. NaN: every row is seq_len long. Time goes by
+    this mean, memory by seq_len."""
+    whole_params: Floats = field(default_factory=lambda: np.zeros(1))
+    """The part of `trainable_params` of an adapter run that is trained whole (PEFT's modules_to_save)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ class SpeedConstants:
     fused_elementwise_share: float
     compiled_elementwise_share: float
     fp32_stream_bytes: float
+    int8_stream_bytes: float
     eager_bytes_per_score: float
     cast_bytes: float
     bandwidth_efficiency: float
@@ -78,7 +79,7 @@ class SpeedConstants:
     # offload
     host_update_params_per_s: float
     nvme_bytes_per_s: float
-    # generation (PPO)
+    # generation of rollouts: PPO only
     decode_bandwidth_efficiency: float
     decode_launch_s: float
     ppo_epochs: float
@@ -154,13 +155,13 @@ class _Reader:
         columns = {key: self._column(key, tuple(Stack)) for key in _STACK_TABLES}
         columns |= {key: self._column(key, ARCHITECTURES) for key in _ARCHITECTURE_TABLES}
         columns["optimizer_bytes"] = self._column("optimizer_bytes", tuple(Optimizer))
-        grouped = {*columns, "sigma", "duration"}
-        singles = {field.name: self._number(field.name) for field in fields(SpeedConstants) if field.name not in grouped}
+        names = {field.name for field in fields(SpeedConstants)} - {*columns, "sigma", "duration"}
+        singles = {name: self._number(name) for name in names}
         sigma = {field.name: self._number(f"sigma.{field.name}") for field in fields(SpeedSigma)}
         duration = {field.name: self._number(f"duration.{field.name}") for field in fields(DurationConstants)}
         return SpeedConstants(
-            **columns,
-            **singles,  # type: ignore[arg-type]  # names are checked against the fields one by one
+            **columns,  # type: ignore[arg-type]  # mypy cannot tell the fields of a ** mapping apart
+            **singles,  # type: ignore[arg-type]
             sigma=SpeedSigma(**sigma),
             duration=DurationConstants(**duration),
         )

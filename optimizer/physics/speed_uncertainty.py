@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,8 @@ from .flops import DPO, PPO
 from .runs import ARCHITECTURES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .runs import Bools, Floats, Runs
     from .speed_constants import SpeedConstants
 

@@ -64,7 +64,7 @@ def total_params(runs: Runs) -> Floats:
 
 def linear_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
     """Return bytes per weight of the linear layers while training, scales included."""
-    sixteen = np.where(on.fp32 | (on.prepared & ~on.pure), 4.0, 2.0)
+    sixteen = np.where(on.fp32_stream, 4.0, 2.0)
     return np.where(on.quantised, quantised_bytes(runs, constants), sixteen)
 
 
@@ -97,12 +97,14 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
         params - model.linear_params
     ) * np.where(on.fp32_stream, 4.0, 2.0)
     weights = np.where(on.full, params * width, frozen) / on.param_shards
-    adapters = on.adapter * trained * width / on.param_shards
+    low_rank = trained - recipe.whole_params
+    own = low_rank * width + recipe.whole_params * np.where(on.full, width, half)
+    adapters = on.adapter * own / on.param_shards
     master = (on.full & on.deepspeed & ~on.fp32) * 4.0 * trained / on.optimizer_shards
-    gradients = trained * width / on.gradient_shards
-    moment_width = np.where(on.full & on.deepspeed, 4.0, width)
-    optimizer = trained * _moment_bytes(runs, moment_width, constants) / on.optimizer_shards
-    step = _step_bytes(runs, on, width, constants)
+    gradients = own / on.gradient_shards
+    moments = np.where(on.full & on.deepspeed, 4.0 * trained, own)
+    optimizer = _moment_bytes(runs, moments, constants) / on.optimizer_shards
+    step = _step_bytes(runs, on, moments, constants) / on.optimizer_shards
 
     copies = on.full & (on.dpo | on.ppo)
     model_copies = (copies * params * half + on.ppo * recipe.reward_params * half) / on.param_shards
@@ -136,34 +138,35 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
     )
 
 
-def _moment_bytes(runs: Runs, width: Floats, constants: MemoryConstants) -> Floats:
-    """Return bytes of optimizer state per trained parameter."""
+def _moment_bytes(runs: Runs, moment: Floats, constants: MemoryConstants) -> Floats:
+    """Return bytes of optimizer state, given those of one full moment."""
     kind, of = runs.recipe.optimizer, constants.optimizer
     eight = (kind == _EIGHT_BIT) | (kind == _PAGED)
-    adamw = (kind == _ADAMW) * of.moment_count * width
     adafactor = (kind == _ADAFACTOR) * of.factored_bytes_per_row / runs.model.hidden
-    result: Floats = adamw + eight * of.eight_bit_bytes + adafactor
+    per_param = eight * of.eight_bit_bytes + adafactor
+    result: Floats = (kind == _ADAMW) * of.moment_count * moment + per_param * runs.recipe.trainable_params
     return result
 
 
-def _step_bytes(runs: Runs, on: Switches, width: Floats, constants: MemoryConstants) -> Floats:
+def _step_bytes(runs: Runs, on: Switches, moment: Floats, constants: MemoryConstants) -> Floats:
     """Return the temporaries of one optimizer step: a copy of all gradients, or of the largest tensor."""
     model, recipe = runs.model, runs.recipe
     kind = recipe.optimizer
     fused: Bools = np.isin(recipe.stack, _FUSED_STEP_STACKS)
-    per_param = np.where(on.full & on.deepspeed, 4.0, np.where(fused, 0.0, width))
+    copy = np.where(fused & ~(on.full & on.deepspeed), 0.0, moment)
     largest = np.where(on.full, np.maximum(model.embedding_params, largest_matrix(runs)), 0.0)
     tensor = constants.optimizer.largest_tensor_temporaries * 4.0 * largest
     one_by_one = (kind == _EIGHT_BIT) | (kind == _PAGED) | (kind == _ADAFACTOR)
-    copies: Floats = (kind == _ADAMW) * per_param * recipe.trainable_params + one_by_one * tensor
-    return copies / on.optimizer_shards
+    temporaries: Floats = (kind == _ADAMW) * copy + one_by_one * tensor
+    return temporaries
 
 
 def _gathered(runs: Runs, on: Switches, half: Floats, constants: MemoryConstants) -> tuple[Floats, Floats, Floats]:
     """Return what a run that shards parameters holds whole: root, blocks in use, everything (for generation)."""
     model = runs.model
     per_weight = np.where(on.quantised, linear_bytes(runs, on, constants), half)
-    root = half * (model.embedding_params + model.head_params)
+    both = model.embedding_params + model.head_params
+    root = half * np.where(on.per_module, np.maximum(model.embedding_params, model.head_params), both)
     live = np.minimum(model.linear_params, np.maximum(model.block_params, constants.communication.zero3_live_elements))
     block = per_weight * np.where(on.zero3, live, model.block_params)
     return root, block, root + per_weight * model.linear_params
@@ -172,6 +175,6 @@ def _gathered(runs: Runs, on: Switches, half: Floats, constants: MemoryConstants
 def _buckets(runs: Runs, on: Switches, gradients: Floats, constants: MemoryConstants) -> Floats:
     """Return gradient buckets: a second copy under DDP (no bucket views), two reduce buckets under ZeRO-1 and 2."""
     of = constants.communication
-    zero = on.deepspeed & ~on.zero3 & ((on.gpus > 1) | on.offloaded)
+    zero = on.deepspeed & ~on.zero3
     reduce = 2.0 * of.zero_bucket_copies * np.minimum(runs.recipe.trainable_params, of.zero_bucket_elements)
     return np.where(on.ddp, gradients, zero * reduce)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .axes import Objective, Offload, Precision, Sharding, Stack, Tuning, code
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ _ZERO1, _ZERO2, _ZERO3 = code(Sharding.ZERO1), code(Sharding.ZERO2), code(Shardi
 _FSDP = code(Sharding.FSDP)
 _NO_OFFLOAD, _NVME = code(Offload.NONE), code(Offload.NVME)
 _HF, _UNSLOTH = code(Stack.HF), code(Stack.UNSLOTH)
+_FSDP2_STACKS = (code(Stack.TORCHTUNE), code(Stack.TORCHTITAN), code(Stack.NEMO))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +42,13 @@ class Switches:
     prepared: Bools
     """Passes through fp32 at load: PEFT's k-bit preparation."""
     fp32_stream: Bools
-    """The hidden stream, and with it the checkpoints, are fp32 while training."""
+    """The hidden stream, and with it the checkpoints, are fp32 while training; DeepSpeed casts the module to 16 bit."""
     hf: Bools
     unsloth: Bools
     ddp: Bools
     fsdp: Bools
+    per_module: Bools
+    """Stacks on FSDP2: embedding and head are gathered one at a time, and blocks let go of their gradients."""
     zero3: Bools
     deepspeed: Bools
     sharded_params: Bools
@@ -67,6 +72,7 @@ def switches(runs: Runs) -> Switches:
     pure = (recipe.precision == _BF16_PURE) | (recipe.precision == _FP16_PURE)
     zero1, zero2 = recipe.sharding == _ZERO1, recipe.sharding == _ZERO2
     zero3, fsdp = recipe.sharding == _ZERO3, recipe.sharding == _FSDP
+    deepspeed = zero1 | zero2 | zero3
     sharded_params = zero3 | fsdp
     sharded_gradients = zero2 | sharded_params
     sharded_optimizer = zero1 | sharded_gradients
@@ -83,13 +89,14 @@ def switches(runs: Runs) -> Switches:
         fp32=fp32,
         pure=pure,
         prepared=prepared,
-        fp32_stream=fp32 | (prepared & ~pure),
+        fp32_stream=fp32 | (prepared & ~pure & ~deepspeed),
         hf=hf,
         unsloth=recipe.stack == _UNSLOTH,
         ddp=(recipe.sharding == _DDP) & (gpus > 1),
         fsdp=fsdp,
+        per_module=np.isin(recipe.stack, _FSDP2_STACKS),
         zero3=zero3,
-        deepspeed=zero1 | zero2 | zero3,
+        deepspeed=deepspeed,
         sharded_params=sharded_params,
         sharded_gradients=sharded_gradients,
         sharded_optimizer=sharded_optimizer,

@@ -116,9 +116,16 @@ def recipe_columns(rows: Sequence[tuple[Recipe, ModelSpec]]) -> RecipeColumns:
         prompt_tokens=floats([recipe.prompt_tokens for recipe in recipes]),
         response_tokens=floats([recipe.response_tokens for recipe in recipes]),
         reward_params=floats([recipe.reward_params for recipe in recipes]),
+        row_tokens=floats([np.nan if recipe.row_tokens is None else recipe.row_tokens for recipe in recipes]),
         kbit_preparation=np.array(
             [-1 if recipe.kbit_preparation is None else int(recipe.kbit_preparation) for recipe in recipes],
             dtype=np.int8,
+        ),
+        whole_params=floats(
+            [
+                model.vocab * (model.embedding_dim or model.hidden) * len(set(recipe.modules_to_save))
+                for recipe, model in rows
+            ]
         ),
     )
 
@@ -143,7 +150,7 @@ def trained_shape(recipe: Recipe, model: ModelSpec) -> TrainedShape:
     """Return what `recipe` trains of `model`. Raises JobError for a target module that the model lacks."""
     if recipe.tuning.value == "full":
         return TrainedShape(params=float(model.total_params), inputs=0.0, outputs=0.0, embeddings=True)
-    adapter = model.adapter(recipe.lora_rank, recipe.target_modules)
+    adapter = model.adapter(recipe.lora_rank, recipe.target_modules, modules_to_save=recipe.modules_to_save)
     magnitude = adapter.magnitude_params if recipe.tuning.value == "dora" else 0
     return TrainedShape(
         params=float(adapter.params + magnitude),

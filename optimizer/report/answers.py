@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from typing import TYPE_CHECKING
 
-from optimizer.physics.recipe import Recipe
-from optimizer.search.results import Candidate, MemoryReading, Quote, SnapshotReport, SpeedReading
-from optimizer.workload.job import Job
-from providers.basis import Estimate
-from providers.gpus import Gpu
-from providers.offer import Offer, PriceClass
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from optimizer.physics.recipe import Recipe
+    from optimizer.search.results import MemoryReading, Quote, SnapshotReport, SpeedReading
+    from optimizer.workload.job import Job
+    from providers.basis import Estimate
+    from providers.gpus import Gpu
+    from providers.offer import Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,8 @@ class EstimateAnswer:
     memory: MemoryReading
     speed: SpeedReading
     duration_s: Estimate
-    duration_parts_s: dict[str, float]
+    duration_parts_s: Mapping[str, float]
+    finish_s_at_confidence: float
     finish_probability_ppm: int | None
     """Chance of finishing by the deadline; None without one."""
     quote: Quote | None
@@ -42,6 +47,8 @@ class EstimateAnswer:
     complexity: str
     fits: bool
     fits_expected: bool
+    host_fits: bool | None
+    """Whether the memory of the node suffices at the high end; None where the machine's is unknown."""
     snapshot: SnapshotReport | None
     notes: tuple[str, ...]
 
@@ -85,6 +92,3 @@ class PriceListAnswer:
     def newest_observed_at(self) -> datetime | None:
         """When the newest price listed was observed; None for an empty list."""
         return max((row.offer.observed_at for row in self.offers), default=None)
-
-
-__all__ = ["Candidate", "EstimateAnswer", "PriceClass", "PriceListAnswer", "PricedOffer"]

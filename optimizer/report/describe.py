@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
+from shlex import quote
+from typing import TYPE_CHECKING
 
-from optimizer.physics.recipe import Recipe
-from optimizer.search.results import Candidate, LineItem, MemoryReading, Quote, SnapshotReport
-from optimizer.workload.job import Job
 from providers.offer import NANO, Offer
 
 from .colour import Meaning
 from .figures import (
+    UNKNOWN,
     format_age,
     format_age_range,
     format_cents,
@@ -25,9 +24,17 @@ from .figures import (
     format_range,
     format_span,
     plural,
+    round_to_cents,
 )
-from .style import Style
-from .table import text_width
+from .table import format_heading, format_paragraph, text_width
+
+if TYPE_CHECKING:
+    from .style import Style
+    from collections.abc import Mapping, Sequence
+
+    from optimizer.physics.recipe import Recipe
+    from optimizer.search.results import Candidate, LineItem, MemoryReading, Quote, SnapshotReport
+    from optimizer.workload.job import Job
 
 TIGHT_FRACTION = 0.95
 """Memory filled beyond this share of what is usable is shown as tight."""
@@ -46,19 +53,33 @@ def describe_limits(job: Job, now: datetime) -> str:
     words = []
     if job.deadline_at is not None:
         left = format_span((job.deadline_at - now).total_seconds())
-        words.append(f"by {format_moment(job.deadline_at)} ({left}) with {format_ppm(job.confidence_ppm)}")
+        words.append(f"done by {format_moment(job.deadline_at)}, in {left}, {format_ppm(job.confidence_ppm)} sure")
     if job.budget_usd is not None:
-        words.append(f"for at most {format_dollars(round(job.budget_usd * 1_000_000))}")
+        words.append(f"at most {format_dollars(round(job.budget_usd * 1_000_000))}")
     if job.quality_floor is not None:
         words.append(f"quality {job.quality_floor} or better")
     if job.max_complexity is not None:
         words.append(f"complexity {job.max_complexity} or less")
-    return ", ".join(words)
+    places = [*job.providers, *job.regions, *job.gpus]
+    if places:
+        words.append(f"only {', '.join(places)}")
+    return " · ".join(words)
+
+
+def job_lines(job: Job, now: datetime, style: Style) -> list[str]:
+    """Return the title of a report on a job, and its limits under it."""
+    limits = describe_limits(job, now)
+    return [format_heading(describe_job(job), "", style), *(format_paragraph(limits, style) if limits else [])]
 
 
 def describe_machine(candidate: Candidate) -> str:
     """Return "1 × RTX-4090-24GB", for several nodes "2 × 8 × H100-SXM-80GB"."""
     return describe_gpus(candidate.offer.gpu_count, candidate.nodes, candidate.gpu.id)
+
+
+def describe_machine_briefly(candidate: Candidate) -> str:
+    """Return the machine for tables: "8×H100-SXM-80GB"."""
+    return describe_machine(candidate).replace(" × ", "×")
 
 
 def describe_gpus(per_node: int, nodes: int, gpu: str) -> str:
@@ -69,13 +90,18 @@ def describe_gpus(per_node: int, nodes: int, gpu: str) -> str:
 
 def describe_place(offer: Offer) -> str:
     """Return provider and region, the zone in its place where one is known, and the variant."""
-    words = [offer.provider, offer.zone or offer.region]
+    place = offer.zone or (f"region {UNKNOWN}" if offer.region == UNKNOWN else offer.region)
+    words = [offer.provider, place]
     return " · ".join([*words, offer.variant] if offer.variant else words)
 
 
 def describe_pricing(offer: Offer) -> str:
     """Return the pricing model in words: on demand, spot, reserved."""
     return offer.pricing_model.value.replace("_", " ")
+
+
+PAID = {"on_demand": "od", "spot": "spot", "reserved": "res"}
+"""Pricing models as tables abbreviate them."""
 
 
 def describe_price(offer: Offer, nodes: int, now: datetime) -> str:
@@ -89,6 +115,12 @@ def describe_price(offer: Offer, nodes: int, now: datetime) -> str:
 def describe_method(recipe: Recipe) -> str:
     """Return method and width of the frozen weights: "qlora 4-bit"."""
     return f"{recipe.method} {recipe.bits}-bit"
+
+
+def describe_method_briefly(recipe: Recipe) -> str:
+    """Return the method for tables, with its width only where it is not the usual one: lora, "lora 8-bit", qlora."""
+    usual = 4 if recipe.method == "qlora" else 16
+    return recipe.method if recipe.bits == usual else describe_method(recipe)
 
 
 def describe_recipe(recipe: Recipe) -> str:
@@ -123,8 +155,8 @@ def describe_finish(candidate: Candidate, job: Job, now: datetime) -> str:
     if job.deadline_at is None:
         return ends
     spare = (job.deadline_at - now).total_seconds() - candidate.duration_s.expected
-    relation = f"{format_span(abs(spare))} {'before' if spare >= 0 else 'after'} the deadline"
-    return f"{ends}, {relation} (in time: {format_ppm(candidate.finish_probability_ppm)})"
+    relation = f"{format_span(abs(spare))} {'before' if spare >= 0 else 'after'} deadline"
+    return f"{ends}, {relation} ({format_ppm(candidate.finish_probability_ppm)} sure)"
 
 
 def format_quote_range(quote: Quote) -> str:
@@ -132,15 +164,18 @@ def format_quote_range(quote: Quote) -> str:
     return format_range(format_dollars(quote.low_usd_micro), format_dollars(quote.high_usd_micro))
 
 
-def bill_lines(items: Sequence[LineItem], total_usd_micro: int, style: Style) -> list[str]:
-    """Return a bill: name, quantity, dollars to the cent, and the total under a rule. Lines of $0 are left out."""
-    rows = [(item.name.replace("_", " "), format_quantity(item), format_cents(item.usd_micro)) for item in items if item.usd_micro]
-    rows.append(("total", "", format_cents(total_usd_micro)))
-    name_width = max(text_width(name) for name, _, _ in rows)
-    quantity_width = max(text_width(quantity) for _, quantity, _ in rows)
-    amount_width = max(text_width(amount) for _, _, amount in rows)
-    lines = [f"  {name:<{name_width}}  {quantity:>{quantity_width}}  {amount:>{amount_width}}" for name, quantity, amount in rows]
-    rule = " " * (6 + name_width + quantity_width) + style.plain("─") * amount_width
+def bill_lines(items: Sequence[LineItem], style: Style) -> list[str]:
+    """Return a bill to the cent: name, quantity, dollars, and the total under a rule.
+
+    The cents shown add up exactly; lines of less than a cent are left out.
+    """
+    cents = round_to_cents([item.usd_micro for item in items])
+    shown = [(item, amount) for item, amount in zip(items, cents, strict=True) if amount]
+    rows = [(item.name.replace("_", " "), format_quantity(item), format_cents(amount)) for item, amount in shown]
+    rows.append(("total", "", format_cents(sum(cents))))
+    name, quantity, amount = (max(text_width(row[at]) for row in rows) for at in range(3))
+    lines = [f"  {row[0]:<{name}}  {row[1]:>{quantity}}  {row[2]:>{amount}}" for row in rows]
+    rule = " " * (6 + name + quantity) + style.plain("─") * amount
     return [*lines[:-1], rule, lines[-1]]
 
 
@@ -152,7 +187,7 @@ def format_quantity(item: LineItem) -> str:
         return format_gib(item.quantity)
     if item.unit in {"", "usd", "once"}:
         return ""
-    return f"{item.quantity:,.4g} {item.unit.replace('_', ' ')}"
+    return f"{item.quantity:,.3g} {item.unit.replace('_', ' ')}"
 
 
 def describe_snapshot(snapshot: SnapshotReport, now: datetime) -> str:
@@ -166,7 +201,30 @@ def describe_snapshot(snapshot: SnapshotReport, now: datetime) -> str:
     return ", ".join(words)
 
 
-def describe_counts(counts: dict[str, int]) -> str:
+def describe_counts(counts: Mapping[str, int]) -> str:
     """Return "memory 1,204 · deadline 56", the largest first, zero left out."""
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     return " · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in ordered if count)
+
+
+def command_lines(words: Sequence[str], style: Style) -> list[str]:
+    """Return a command to type, quoted for a shell; a long one goes on, after a backslash, on further lines."""
+    lines = ["  $ tunefare"]
+    for part in _flags_with_values(words):
+        # Two columns are kept for the backslash.
+        if len(lines[-1]) + 1 + len(part) > style.width - 2:
+            lines[-1] += " \\"
+            lines.append("     ")
+        lines[-1] += f" {part}"
+    return lines
+
+
+def _flags_with_values(words: Sequence[str]) -> list[str]:
+    """Return the words, quoted, each flag joined with the value behind it."""
+    parts: list[str] = []
+    for word in words:
+        if parts and parts[-1].startswith("--") and " " not in parts[-1] and not word.startswith("--"):
+            parts[-1] += f" {quote(word)}"
+        else:
+            parts.append(quote(word))
+    return parts

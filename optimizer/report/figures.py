@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
 
 MICRO = 1_000_000
 NANO = 1_000_000_000
+CENT = 10_000
+"""Micro-dollars."""
 KIB, MIB, GIB = 2.0**10, 2.0**20, 2.0**30
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 UNKNOWN = "unknown"
@@ -33,9 +39,22 @@ def format_dollars(usd_micro: int | None) -> str:
 
 
 def format_cents(usd_micro: int) -> str:
-    """Return micro-dollars to the cent, "$1,234.56": for the lines of a bill, which have to add up."""
+    """Return micro-dollars to the cent, "$1,234.56"."""
     sign = "-" if usd_micro < 0 else ""
     return f"{sign}${abs(usd_micro) / MICRO:,.2f}"
+
+
+def round_to_cents(parts_usd_micro: Sequence[int]) -> list[int]:
+    """Return the parts of a sum in micro-dollars, each a whole number of cents, adding up to their rounded sum.
+
+    Each is rounded down, and the cents that are missing go to the largest remainders.
+    """
+    cents = [part // CENT for part in parts_usd_micro]
+    missing = round(sum(parts_usd_micro) / CENT) - sum(cents)
+    order = sorted(range(len(cents)), key=lambda at: (-(parts_usd_micro[at] % CENT), at))
+    for at in order[:missing]:
+        cents[at] += 1
+    return [cent * CENT for cent in cents]
 
 
 def format_hourly(usd_per_hour: float) -> str:
@@ -133,18 +152,34 @@ def _three_digits(value: float) -> str:
 
 
 def format_ppm(ppm: int) -> str:
-    """Return a probability in parts per million as per cent; only certainty reads 100 %, only nothing 0 %."""
+    """Return a probability in parts per million as per cent. A forecast is never certain: 100 % reads ">99.9 %"."""
     percent = ppm / 10_000
-    if 0 < percent < 0.1:
-        return "<0.1 %"
-    if 99.9 < percent < 100:
+    if percent > 99.9:
         return ">99.9 %"
-    return f"{percent:.1f} %" if 0 < percent < 10 or 90 < percent < 100 else f"{percent:.0f} %"
+    if percent < 0.1:
+        return "<0.1 %"
+    return f"{percent:.1f} %" if (percent < 10 or percent > 90) and percent != round(percent) else f"{percent:.0f} %"
+
+
+def format_ppm_briefly(ppm: int) -> str:
+    """Return a probability as whole per cent for tables, rounded down; never 0 % nor 100 %."""
+    if ppm >= 990_000:
+        return ">99 %"
+    return "<1 %" if ppm < 10_000 else f"{ppm // 10_000} %"
+
+
+def format_span_briefly(seconds: float) -> str:
+    """Return a duration for tables: "67 min", "5.3 h"; one decimal only where it says something."""
+    text = format_span(seconds)
+    number, _, unit = text.partition(" ")
+    return f"{float(number):.0f} {unit}" if unit == "min" and float(number) >= 10 else text
 
 
 def format_percent(fraction: float) -> str:
-    """Return a fraction (0 to 1) as whole per cent."""
-    return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else UNKNOWN
+    """Return a fraction (0 to 1) as whole per cent; what is not nothing does not read 0 %."""
+    if not math.isfinite(fraction):
+        return UNKNOWN
+    return "<1 %" if 0 < fraction < 0.005 else f"{100 * fraction:.0f} %"
 
 
 def format_moment(moment: datetime) -> str:
@@ -183,3 +218,25 @@ def format_age_range(youngest_s: float, oldest_s: float) -> str:
 def plural(count: int, noun: str) -> str:
     """Return "1 offer", "1,234 offers"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def format_small_span(seconds: float) -> str:
+    """Return a duration that may be short, in three digits: "34.6 ms", "1.23 s", then as `format_span`."""
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    if seconds < 0.9995:
+        return f"{_three_digits(1000 * seconds)} ms"
+    return f"{_three_digits(seconds)} s" if seconds < 90 else format_span(seconds)
+
+
+def format_in_unit(value: float, unit: str) -> str:
+    """Return a figure of a limit in people's units; `unit` is one of the constraints': s, bytes, usd_micro, GPUs."""
+    if not math.isfinite(value):
+        return "no limit" if value > 0 else UNKNOWN
+    if unit == "s":
+        return format_span(value)
+    if unit == "bytes":
+        return format_gib(value)
+    if unit == "usd_micro":
+        return format_dollars(round(value))
+    return f"{value:,.4g} {unit}".rstrip()

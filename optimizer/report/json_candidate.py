@@ -23,7 +23,11 @@ _SMALLER_UNITS: Mapping[str, tuple[str, int]] = {
     "h": ("s", 3600),
     "GB": ("bytes", 10**9),
     "GiB": ("bytes", 2**30),
+    "GB-month": ("kB-month", 10**6),
 }
+
+_FINE_UNITS = frozenset({"s", "bytes", "usd_micro"})
+"""Units so small that a part of one says nothing: rounded to whole ones."""
 
 
 def candidate_object(candidate: Candidate, now: datetime) -> JsonObject:
@@ -160,13 +164,15 @@ def component_object(item: LineItem) -> JsonObject:
 
 
 def whole_quantity(quantity: float, unit: str) -> tuple[int, str]:
-    """Return a quantity as a whole number and the unit that makes it one: 1.5 h is 5400 s, 0.25 "x" 250000 "micro-x".
+    """Return a quantity as a whole number and the unit that makes it one: 1.5 GB is 1500000000 bytes.
 
-    Units that split (h, GB, GiB) always do, so that the unit of a field does not hang on its value.
+    Units with a smaller one always take it, so that the unit does not hang on the value; a remark in brackets after
+    the unit stays. Any other unit counts whole things, and a broken count raises ValueError.
     """
-    if unit in _SMALLER_UNITS:
-        smaller, factor = _SMALLER_UNITS[unit]
-        return whole(quantity * factor), smaller
-    if unit in {"s", "bytes"} or float(quantity).is_integer():
-        return whole(quantity), unit
-    return whole(quantity * 1_000_000), f"micro-{unit}"
+    base, bracket, remark = unit.partition(" (")
+    if base in _SMALLER_UNITS:
+        smaller, factor = _SMALLER_UNITS[base]
+        return whole(quantity * factor), smaller + bracket + remark
+    if base not in _FINE_UNITS and not float(quantity).is_integer():
+        raise ValueError(f"{quantity} {unit}: a broken quantity of a unit that counts")
+    return whole(quantity), unit

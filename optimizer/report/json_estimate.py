@@ -50,6 +50,7 @@ def estimate_document(answer: EstimateAnswer) -> JsonObject:
         "throughput": throughput_object(answer.speed),
         "duration_s": interval(answer.duration_s),
         "duration_parts_s": parts(answer.duration_parts_s, whole(answer.duration_s.expected)),
+        "finish_s_at_confidence": whole(answer.finish_s_at_confidence),
         "finish_probability_ppm": answer.finish_probability_ppm,
         "cost_usd_micro": None if quote is None else cost_object(quote),
         "billed_s": None if quote is None else quote.billed_s,
@@ -62,5 +63,6 @@ def estimate_document(answer: EstimateAnswer) -> JsonObject:
         "snapshot": None if answer.snapshot is None else snapshot_object(answer.snapshot, now),
         "fits": answer.fits,
         "fits_expected": answer.fits_expected,
+        "host_fits": answer.host_fits,
         "notes": list(answer.notes),
     }

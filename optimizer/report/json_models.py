@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optimizer.version import VERSION
-from optimizer.workload.model_table import ModelTable
 
 from .json_text import JsonObject, to_text
+
+if TYPE_CHECKING:
+    from optimizer.workload.model_table import ModelTable
 
 SCHEMA = "tunefare.models/v1"
 

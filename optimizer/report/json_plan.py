@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from optimizer.search.results import PlanStatus
@@ -122,8 +123,8 @@ def _summed_components(choices: tuple[Candidate, ...]) -> list[JsonObject]:
 
 
 def _near_miss(miss: NearMiss, now: datetime) -> JsonObject:
-    required, unit = whole_quantity(miss.required, miss.unit)
-    allowed, _ = whole_quantity(miss.allowed, miss.unit)
+    required, unit = _limit(miss.required, miss.unit)
+    allowed, _ = _limit(miss.allowed, miss.unit)
     return {
         "limit": miss.limit,
         "required": required,
@@ -132,6 +133,13 @@ def _near_miss(miss: NearMiss, now: datetime) -> JsonObject:
         "sentence": miss.sentence,
         "candidate": candidate_object(miss.candidate, now),
     }
+
+
+def _limit(value: float, unit: str) -> tuple[int | None, str]:
+    """Return a side of a limit as a whole number; null where it is unknown or without end."""
+    if math.isfinite(value):
+        return whole_quantity(value, unit)
+    return None, whole_quantity(0.0, unit)[1]
 
 
 def _rival(rival: Rival) -> JsonObject:

@@ -48,4 +48,5 @@ def _row(row: PricedOffer, answer: PriceListAnswer) -> JsonObject:
         "host_ram_bytes": offer.host_ram_bytes,
         "disk_bytes": offer.disk_bytes,
         "freshness": row.freshness,
+        "excluded_because": offer.excluded_because,
     }

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from providers.basis import Estimate
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
-JsonObject: TypeAlias = dict[str, Json]
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+JsonObject: TypeAlias = "dict[str, Json]"
 
 LARGEST_INTEGER = 2**53 - 1
 PPM = 1_000_000

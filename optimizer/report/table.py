@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
 from .colour import Meaning
-from .style import Style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .style import Style
 
 GAP = "  "
 INDENT = "  "
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+TOGETHER = re.compile(r"(?<=\d) (?=(?:%|(?:s|min|h|days?|[KMG]iB|GB|tokens|GPUs?|UTC)\b|[×–x] ))|(?<= [×–x]) (?=[\d$])")
+"""Blanks at which no line may end: between a number and its unit, around the sign of a product or a range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column: its title, whether numbers align right, and whether it may be shortened when space is short."""
+    """One column: its title, whether numbers align right, and how it gives way when space is short.
+
+    An `optional` column is left out then, one that `shrinks` is shortened, down to `smallest`.
+    """
 
     title: str
     right: bool = False
     shrinks: bool = False
     smallest: int = 8
+    optional: bool = False
 
 
 def text_width(text: str) -> int:
@@ -55,12 +65,17 @@ def shorten(text: str, width: int, ellipsis: str = "…") -> str:
 def format_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], style: Style) -> list[str]:
     """Return the lines of an indented table with a title row, fitted into `style.width`.
 
-    The columns that may shrink give way, widest first. A column without any entry is left out.
+    Optional columns give way first, then those that shrink, widest first. A column without any entry is left out.
     """
-    filled = [at for at in range(len(columns)) if any(row[at] for row in rows)]
-    columns = [columns[at] for at in filled]
-    cells = [[style.plain(row[at]) for at in filled] for row in rows]
-    widths = _fit(columns, cells, style.width - len(INDENT))
+    room = style.width - len(INDENT)
+    kept = [at for at in range(len(columns)) if any(row[at] for row in rows)]
+    natural = {at: max(text_width(text) for text in (columns[at].title, *(row[at] for row in rows))) for at in kept}
+    for at in [at for at in kept if columns[at].optional]:
+        if sum(natural[at] for at in kept) + len(GAP) * (len(kept) - 1) > room:
+            kept.remove(at)
+    columns = [columns[at] for at in kept]
+    cells = [[style.plain(row[at]) for at in kept] for row in rows]
+    widths = _fit(columns, [natural[at] for at in kept], room)
     ellipsis = style.plain("…")
     lines = [style.paint(_line([column.title for column in columns], columns, widths), Meaning.ASIDE)]
     for row in cells:
@@ -69,11 +84,9 @@ def format_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], style
     return lines
 
 
-def _fit(columns: Sequence[Column], cells: Sequence[Sequence[str]], room: int) -> list[int]:
+def _fit(columns: Sequence[Column], natural: Sequence[int], room: int) -> list[int]:
     """Return the width of each column so that the line takes at most `room`, as far as shrinking allows."""
-    widths = [
-        max([text_width(column.title), *(text_width(row[at]) for row in cells)]) for at, column in enumerate(columns)
-    ]
+    widths = list(natural)
     spare = room - len(GAP) * (len(columns) - 1)
     while sum(widths) > spare:
         able = [at for at, column in enumerate(columns) if column.shrinks and widths[at] > column.smallest]
@@ -97,7 +110,7 @@ def format_pairs(pairs: Sequence[tuple[str, str]], style: Style, *, label_width:
     lines: list[str] = []
     for label, text in pairs:
         room = style.width - len(INDENT) - widest
-        parts = [text] if text_width(text) <= room else wrap(style.plain(text), room, break_on_hyphens=False)
+        parts = [text] if text_width(text) <= room else _wrap(style.plain(text), room)
         for at, part in enumerate(parts or [""]):
             head = style.paint(pad(label if at == 0 else "", widest), Meaning.ASIDE) if at == 0 else " " * widest
             lines.append((INDENT + head + style.plain(part)).rstrip())
@@ -106,14 +119,7 @@ def format_pairs(pairs: Sequence[tuple[str, str]], style: Style, *, label_width:
 
 def format_paragraph(text: str, style: Style, *, indent: str = INDENT, first: str | None = None) -> list[str]:
     """Return `text` wrapped to the width; `first` replaces the indent of the first line ("  - ")."""
-    return wrap(
-        style.plain(text),
-        style.width,
-        initial_indent=style.plain(indent if first is None else first),
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return _wrap(style.plain(text), style.width, style.plain(indent if first is None else first), indent)
 
 
 def format_list(items: Sequence[str], style: Style) -> list[str]:
@@ -128,3 +134,22 @@ def format_heading(text: str, aside: str, style: Style) -> str:
     shown = shorten(style.plain(aside), room, style.plain("…"))
     title = style.paint(style.plain(text), Meaning.HEADING)
     return f"{title}{GAP}{style.paint(shown, Meaning.ASIDE)}" if aside else title
+
+
+def join_sections(sections: Sequence[Sequence[str]]) -> str:
+    """Return the sections as one text, a blank line between them; sections without lines are left out."""
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _wrap(text: str, width: int, first: str = "", indent: str = "") -> list[str]:
+    """Return `text` in lines of at most `width`; a number is never parted from its unit."""
+    bound = TOGETHER.sub("\N{NO-BREAK SPACE}", text)
+    lines = wrap(
+        bound,
+        width,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .figures import HOUR, MICRO, format_cents, format_count, format_hourly, format_percent, format_span
-from .style import Style
 from .table import format_heading, format_pairs
+
+if TYPE_CHECKING:
+    from .style import Style
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,10 @@ def format_calculation(sums: Calculation, style: Style) -> str:
         ("Tokens", f"{format_count(sums.tokens_total)} = {_product(sums)}"),
         ("Time", f"{format_span(sums.train_hours * HOUR)} = {format_count(sums.tokens_total)} tokens / ({rate})"),
         ("GPU-hours", f"{sums.train_hours * sums.num_gpus:,.2f}"),
-        ("Cost", f"{format_cents(round(sums.cost_usd * MICRO))} at {format_hourly(sums.price_per_gpu_hour)} per GPU-hour"),
+        (
+            "Cost",
+            f"{format_cents(round(sums.cost_usd * MICRO))} at {format_hourly(sums.price_per_gpu_hour)} per GPU-hour",
+        ),
     ]
     aside = "training alone: set-up, failures and billing are for plan"
     return "\n".join([format_heading("Budget", aside, style), *format_pairs(pairs, style)]) + "\n"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
-from optimizer.search.results import MemoryReading, Quote
 from providers.offer import NANO
 
-from .answers import EstimateAnswer
 from .colour import Meaning
 from .describe import (
     bill_lines,
@@ -25,42 +23,37 @@ from .figures import (
     format_dollars,
     format_gib,
     format_hourly,
-    format_percent,
     format_ppm,
     format_rate,
     format_span,
     format_span_range,
 )
-from .style import Style
-from .table import format_heading, format_list, format_pairs
-from .text_verbose import READINGS, memory_readings_table, parts_table, step_parts
+from .table import format_heading, format_list, format_pairs, join_sections
+from .text_verbose import memory_sections, step_section, time_section
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from optimizer.search.results import Quote
+
+    from .answers import EstimateAnswer
+    from .style import Style
 
 
 def format_estimate(answer: EstimateAnswer, style: Style) -> str:
     """Return an estimate as text: the verdict, memory by reading and by part, speed, time and cost."""
-    memory, speed = answer.memory, answer.speed
-    readings = [(name, getattr(memory, name)) for name, _ in READINGS]
-    sections = [
-        [format_heading(describe_job(answer.job), describe_gpus(answer.gpus_per_node, answer.nodes, answer.gpu.id), style)],
-        _verdict(answer, style),
+    machine = describe_gpus(answer.gpus_per_node, answer.nodes, answer.gpu.id)
+    return join_sections(
         [
-            format_heading("Memory per GPU", f"{memory.basis.value}; {_peak_moment(memory)}", style),
-            *memory_readings_table(readings, style),
-        ],
-        parts_table("training peak", memory.parts_bytes, style),
-        parts_table("load peak", memory.load_parts_bytes, style),
-        [
-            format_heading("One optimizer step", f"{format_span(speed.step_s)}, MFU {format_percent(speed.mfu)}", style),
-            *format_pairs(step_parts(speed.parts_s, speed.step_s), style),
-        ],
-        [
-            format_heading("Time", answer.duration_s.basis.value, style),
-            *format_pairs(_named_spans(answer.duration_parts_s), style),
-        ],
-        _bill(answer.quote, style),
-        _rests_on(answer, style),
-    ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+            [format_heading(f"{describe_job(answer.job)} · {machine}", "", style)],
+            _verdict(answer, style),
+            *memory_sections(answer.memory, style),
+            step_section(answer.speed, style),
+            time_section(answer.duration_parts_s, answer.duration_s.basis.value, style),
+            _bill(answer.quote, style),
+            _rests_on(answer, style),
+        ]
+    )
 
 
 def _verdict(answer: EstimateAnswer, style: Style) -> list[str]:
@@ -70,7 +63,7 @@ def _verdict(answer: EstimateAnswer, style: Style) -> list[str]:
     span = format_span_range(duration.low, duration.high)
     pairs = [
         ("Memory", describe_memory(answer.memory, style)),
-        ("Speed", f"{rate}, bound by {answer.speed.bound}, {speed.basis.value}"),
+        ("Speed", f"{rate}, bound by {answer.speed.bound} (basis {speed.basis.value})"),
         ("Time", f"{format_span(duration.expected)} (80 % within {span}){_chance(answer)}"),
         ("Cost", describe_cost(answer)),
         ("Recipe", describe_recipe(answer.recipe)),
@@ -99,11 +92,6 @@ def _chance(answer: EstimateAnswer) -> str:
     return f", in time: {format_ppm(answer.finish_probability_ppm)}"
 
 
-def _peak_moment(memory: MemoryReading) -> str:
-    decides = "loading" if memory.load_required.high > memory.required.high else "training"
-    return f"{decides} decides what has to fit"
-
-
 def describe_cost(answer: EstimateAnswer) -> str:
     """Return the cost with its range and where its price comes from, or that it is unknown and what would tell."""
     if answer.quote is None:
@@ -128,19 +116,16 @@ def _age(observed_at: datetime, now: datetime) -> str:
     return format_age((now - observed_at).total_seconds())
 
 
-def _named_spans(parts_s: dict[str, float]) -> list[tuple[str, str]]:
-    named = [(name.replace("_", " "), format_span(seconds)) for name, seconds in parts_s.items() if seconds > 0]
-    return [*named, ("total", format_span(sum(parts_s.values())))]
-
-
 def _bill(quote: Quote | None, style: Style) -> list[str]:
     if quote is None or len([item for item in quote.items if item.usd_micro]) < 2:
         return []
-    return [format_heading("The bill", "expected", style), *bill_lines(quote.items, quote.expected_usd_micro, style)]
+    return [format_heading("The bill", "expected", style), *bill_lines(quote.items, style)]
 
 
 def _rests_on(answer: EstimateAnswer, style: Style) -> list[str]:
-    pairs = [("GPU", f"{answer.gpu.id}, {format_gib(answer.gpu.usable_bytes)} usable ({answer.gpu.usable_basis.value})")]
+    pairs = [
+        ("GPU", f"{answer.gpu.id}, {format_gib(answer.memory.usable_bytes)} usable ({answer.gpu.usable_basis.value})")
+    ]
     if answer.snapshot is not None:
         pairs.append(("Prices", describe_snapshot(answer.snapshot, answer.made_at)))
     if answer.job.defaults_used:

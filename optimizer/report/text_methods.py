@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from optimizer.workload.decision import Decision
-from optimizer.workload.matrices import Matrices, Matrix
+from typing import TYPE_CHECKING
 
 from .colour import Meaning
-from .style import Style
-from .table import Column, format_heading, format_list, format_table
+from .table import Column, format_heading, format_list, format_table, join_sections
+
+if TYPE_CHECKING:
+    from optimizer.workload.decision import Decision
+    from optimizer.workload.matrices import Matrices, Matrix
+
+    from .style import Style
 
 
 def format_methods(matrices: Matrices, decision: Decision | None, style: Style) -> str:
@@ -22,13 +26,17 @@ def format_methods(matrices: Matrices, decision: Decision | None, style: Style) 
         _hidden_costs(matrices, style),
         [] if decision else _hint(style),
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+    return join_sections(sections)
 
 
 def _matrix(matrices: Matrices, matrix: Matrix, style: Style) -> list[str]:
     columns = [Column(title=matrix.axis.lower()), *(Column(title=matrices.titles[key]) for key in matrices.methods)]
     rows = [[row.name, *(row.cells[key] for key in matrices.methods)] for row in matrix.rows]
-    return [format_heading(matrix.title, "", style), *format_table(columns, rows, style), *format_list(matrix.reading, style)]
+    return [
+        format_heading(matrix.title, "", style),
+        *format_table(columns, rows, style),
+        *format_list(matrix.reading, style),
+    ]
 
 
 def _decision(decision: Decision, style: Style) -> list[str]:
@@ -38,7 +46,9 @@ def _decision(decision: Decision, style: Style) -> list[str]:
     words.append(f"objective {decision.objectives[0]}")
     if len(decision.objectives) > 1:
         words.append(f"then {' or '.join(decision.objectives[1:])}")
-    title = f"{style.paint('Recommended', Meaning.HEADING)}  {style.paint(style.plain(' · '.join(words)), Meaning.CHOICE)}"
+    title = (
+        f"{style.paint('Recommended', Meaning.HEADING)}  {style.paint(style.plain(' · '.join(words)), Meaning.CHOICE)}"
+    )
     return [title, *format_list(decision.path, style)]
 
 

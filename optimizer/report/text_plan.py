@@ -2,69 +2,91 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optimizer.search.results import Candidate, Plan, PlanStatus, Rival
 
 from .colour import Meaning
 from .describe import (
+    PAID,
     bill_lines,
+    command_lines,
     describe_counts,
     describe_finish,
-    describe_job,
-    describe_limits,
     describe_machine,
+    describe_machine_briefly,
     describe_memory,
     describe_method,
+    describe_method_briefly,
     describe_place,
     describe_price,
     describe_pricing,
     describe_recipe,
     describe_snapshot,
     format_quote_range,
+    job_lines,
 )
-from .figures import format_dollars, format_percent, format_ppm, format_rate, format_span, format_span_range, plural
-from .style import Style
-from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table
+from .figures import (
+    UNKNOWN,
+    format_dollars,
+    format_percent,
+    format_ppm_briefly,
+    format_range,
+    format_rate,
+    format_span,
+    format_span_briefly,
+    format_span_range,
+    plural,
+)
+from .table import Column, format_heading, format_list, format_pairs, format_table, join_sections
 from .text_infeasible import format_infeasible
-from .text_verbose import verbose_lines
+from .text_verbose import verbose_sections
 
-PROMPT = "  $ "
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .style import Style
 
 
-def format_plan(plan: Plan, style: Style, *, flags: str = "", verbose: bool = False) -> str:
-    """Return the plan as text, an infeasible one too. `flags` are the words of the command line, to be repeated.
+def format_plan(plan: Plan, style: Style, *, words: Sequence[str] = (), verbose: bool = False) -> str:
+    """Return the plan as text, an infeasible one too. `words` are those of the command line, to be repeated.
 
     Low and high are the 10 % and 90 % quantiles, times are UTC, GiB are 2^30 bytes.
     """
     if plan.status is PlanStatus.INFEASIBLE or not plan.choices:
-        return format_infeasible(plan, style, flags=flags, verbose=verbose)
+        return format_infeasible(plan, style, words=words, verbose=verbose)
     best = plan.choices[0]
-    sections = [
-        [format_heading(describe_job(plan.job), describe_limits(plan.job, plan.made_at), style)],
-        _choice_lines(plan, best, style),
-        _bill_section(plan, best, style),
-        _sweep_section(plan, style),
-        _others_section(plan, best, style),
-        _list_section("Why the others lost", _lost_aside(plan), plan.lost, style),
-        _rivals_section(plan.rivals, best, style),
-        _basis_section(plan, style),
-        verbose_lines(plan, style) if verbose else [],
-        _next_section(plan, best, style, flags),
-    ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+    return join_sections(
+        [
+            job_lines(plan.job, plan.made_at, style),
+            _choice_lines(plan, best, style),
+            _sweep_section(plan, style),
+            _bill_section(plan, best, style),
+            _others_section(plan, best, style),
+            _lost_section(plan, style),
+            _rivals_section(plan.rivals, best, style),
+            _basis_section(plan, style),
+            *(verbose_sections(plan, style) if verbose else []),
+            _next_section(plan, best, style, words),
+        ]
+    )
 
 
 def _choice_lines(plan: Plan, best: Candidate, style: Style) -> list[str]:
-    offer, quote, speed = best.offer, best.quote, best.speed
+    offer, quote, duration = best.offer, best.quote, best.duration_s
     headline = f"{describe_place(offer)} · {describe_machine(best)} · {describe_method(best.recipe)}"
-    time = f"{format_span(best.duration_s.expected):<10}{_range(format_span_range(best.duration_s.low, best.duration_s.high))}"
+    time = f"{format_span(duration.expected):<10}{_range(format_span_range(duration.low, duration.high))}"
     cost = f"{format_dollars(quote.expected_usd_micro):<10}{_range(format_quote_range(quote))}"
     pairs = [
         ("Cost", cost + (" for each run" if plan.job.runs > 1 else "")),
         ("Time", time),
-        ("Finish" if plan.job.deadline_at else "Done", describe_finish(best, plan.job, plan.made_at)),
+        ("Finish", describe_finish(best, plan.job, plan.made_at)),
         ("Memory", describe_memory(best.memory, style)),
         ("Speed", _describe_speed(best)),
-        ("Machine", f"{offer.instance_type}, {describe_pricing(offer)}, {describe_price(offer, best.nodes, plan.made_at)}"),
+        (
+            "Machine",
+            f"{offer.instance_type}, {describe_pricing(offer)}, {describe_price(offer, best.nodes, plan.made_at)}",
+        ),
         ("Recipe", describe_recipe(best.recipe)),
         ("Quality", f"{best.quality} (complexity {best.complexity})"),
     ]
@@ -82,14 +104,17 @@ def _range(text: str) -> str:
 def _describe_speed(best: Candidate) -> str:
     speed = best.speed.tokens_per_s
     low, high = format_rate(speed.low), format_rate(speed.high)
-    return f"{format_rate(speed.expected)} tokens/s ({low} – {high}), bound by {best.speed.bound}, {speed.basis.value}"
+    return f"{format_rate(speed.expected)} tokens/s ({low} – {high}), bound by {best.speed.bound} (basis {speed.basis.value})"
 
 
 def _bill_section(plan: Plan, best: Candidate, style: Style) -> list[str]:
     if len([item for item in best.quote.items if item.usd_micro]) < 2:
         return []
     aside = f"expected, one run of {plan.job.runs}" if plan.job.runs > 1 else "expected"
-    return [format_heading("The bill", aside, style), *bill_lines(best.quote.items, best.quote.expected_usd_micro, style)]
+    return [
+        format_heading("The bill", aside, style),
+        *bill_lines(best.quote.items, style),
+    ]
 
 
 def _sweep_section(plan: Plan, style: Style) -> list[str]:
@@ -110,10 +135,10 @@ def _sweep_section(plan: Plan, style: Style) -> list[str]:
             str(choice.runs),
             choice.offer.provider,
             choice.offer.region,
-            describe_machine(choice),
-            describe_method(choice.recipe),
+            describe_machine_briefly(choice),
+            describe_method_briefly(choice.recipe),
             format_dollars(choice.runs * choice.quote.expected_usd_micro),
-            format_span(choice.duration_s.expected),
+            format_span_briefly(choice.duration_s.expected),
         ]
         for choice in plan.choices
     ]
@@ -131,25 +156,25 @@ def _others_section(plan: Plan, best: Candidate, style: Style) -> list[str]:
         Column(title="provider", shrinks=True, smallest=6),
         Column(title="region", shrinks=True, smallest=6),
         Column(title="machine", shrinks=True, smallest=14),
-        Column(title="price"),
+        Column(title="paid"),
         Column(title="recipe"),
         Column(title="cost", right=True),
-        Column(title="more", right=True),
+        Column(title="more", right=True, optional=True),
         Column(title="time", right=True),
-        Column(title="in time", right=True),
+        Column(title="sure", right=True),
     ]
     mixed = len({candidate.offer.pricing_model for candidate in (best, *plan.runners_up)}) > 1
     rows = [
         [
             candidate.offer.provider,
             candidate.offer.region,
-            describe_machine(candidate),
-            describe_pricing(candidate.offer) if mixed else "",
-            describe_method(candidate.recipe),
+            describe_machine_briefly(candidate),
+            PAID[candidate.offer.pricing_model.value] if mixed else "",
+            describe_method_briefly(candidate.recipe),
             format_dollars(candidate.quote.expected_usd_micro),
             _more(candidate, best),
-            format_span(candidate.duration_s.expected),
-            format_ppm(candidate.finish_probability_ppm) if plan.job.deadline_at else "",
+            format_span_briefly(candidate.duration_s.expected),
+            format_ppm_briefly(candidate.finish_probability_ppm) if plan.job.deadline_at else "",
         ]
         for candidate in plan.runners_up
     ]
@@ -165,50 +190,58 @@ def _more(candidate: Candidate, best: Candidate) -> str:
     return f"+{format_percent(more)}" if abs(more) >= 0.005 else "same"
 
 
-def _lost_aside(plan: Plan) -> str:
-    return describe_counts(dict(plan.rejected))
+def _lost_section(plan: Plan, style: Style) -> list[str]:
+    counts = describe_counts(plan.rejected)
+    if not plan.lost and not counts:
+        return []
+    lines = [format_heading("Why the others lost", "", style)]
+    if counts:
+        lines += format_pairs([("Lost to", counts)], style)
+    return [*lines, *format_list(plan.lost, style)]
 
 
-def _list_section(title: str, aside: str, items: tuple[str, ...], style: Style) -> list[str]:
-    return [format_heading(title, aside, style), *format_list(items, style)] if items else []
-
-
-def _rivals_section(rivals: tuple[Rival, ...], best: Candidate, style: Style) -> list[str]:
+def _rivals_section(rivals: Sequence[Rival], best: Candidate, style: Style) -> list[str]:
+    """Return what managed services ask, one paragraph a vendor, the cheapest first; unknown prices at the end."""
     if not rivals:
         return []
-    columns = [
-        Column(title="service", shrinks=True),
-        Column(title="model", shrinks=True, smallest=14),
-        Column(title="method"),
-        Column(title="cost", right=True),
-        Column(title="vs. choice", right=True),
-        Column(title="price of"),
-    ]
-    rows = [
-        [
-            rival.vendor,
-            rival.model,
-            rival.method,
-            _rival_cost(rival),
-            _times(rival.low_usd_micro, best.quote.expected_usd_micro),
-            rival.source_date,
-        ]
-        for rival in rivals
-    ]
-    return [format_heading("Managed services", "priced per training token", style), *format_table(columns, rows, style)]
+    vendors: dict[str, list[Rival]] = {}
+    for rival in sorted(rivals, key=_rival_key):
+        vendors.setdefault(rival.vendor if _rival_key(rival)[0] == 0 else UNKNOWN, []).append(rival)
+    pairs = [(vendor, _describe_rivals(group)) for vendor, group in vendors.items()]
+    lowest = min((_lowest(rival) for rival in rivals if _rival_key(rival)[0] == 0), default=None)
+    aside = "priced per training token"
+    if lowest is not None and best.quote.expected_usd_micro:
+        aside += f"; the cheapest asks {lowest / best.quote.expected_usd_micro:,.1f} × the choice"
+    return [format_heading("Managed services", aside, style), *format_pairs(pairs, style)]
+
+
+def _rival_key(rival: Rival) -> tuple[int, int, str, str]:
+    """Return the place of a rival in the list: known prices first, then by the lower end, vendor and model."""
+    known = rival.low_usd_micro is not None or rival.high_usd_micro is not None
+    return (0 if known else 1, _lowest(rival), rival.vendor, rival.model)
+
+
+def _lowest(rival: Rival) -> int:
+    return rival.low_usd_micro if rival.low_usd_micro is not None else rival.high_usd_micro or 0
+
+
+def _describe_rivals(rivals: Sequence[Rival]) -> str:
+    """Return models, costs and dates of one vendor; a date that all share is named once."""
+    if _rival_key(rivals[0])[0]:
+        return " · ".join(f"{rival.vendor} {rival.model}" for rival in rivals)
+    dates = {rival.source_date for rival in rivals}
+    each = [f"{rival.model} {_rival_cost(rival)}" for rival in rivals]
+    if len(dates) > 1:
+        each = [f"{text} ({rival.source_date})" for text, rival in zip(each, rivals, strict=True)]
+        return " · ".join(each)
+    return " · ".join(each) + f"; prices of {dates.pop()}"
 
 
 def _rival_cost(rival: Rival) -> str:
-    if rival.low_usd_micro is None or rival.high_usd_micro is None:
-        return format_dollars(rival.low_usd_micro if rival.high_usd_micro is None else rival.high_usd_micro)
     low, high = format_dollars(rival.low_usd_micro), format_dollars(rival.high_usd_micro)
-    return low if low == high else f"{low} – {high}"
-
-
-def _times(cost_usd_micro: int | None, base_usd_micro: int) -> str:
-    if cost_usd_micro is None or base_usd_micro == 0:
-        return ""
-    return f"{cost_usd_micro / base_usd_micro:,.1f} ×"
+    if rival.high_usd_micro is None:
+        return f"from {low}"
+    return f"up to {high}" if rival.low_usd_micro is None else format_range(low, high)
 
 
 def _basis_section(plan: Plan, style: Style) -> list[str]:
@@ -216,9 +249,9 @@ def _basis_section(plan: Plan, style: Style) -> list[str]:
     solver = plan.solver
     pairs = [
         ("Prices", describe_snapshot(plan.snapshot, plan.made_at)),
-        ("Searched", f"{plural(solver.candidates, 'candidate')}, {plural(solver.kept, 'candidate')} left to choose from"),
+        ("Searched", f"{plural(solver.candidates, 'candidate')}, {solver.kept:,} of them left to choose from"),
     ]
-    unusable = describe_counts(dict(plan.snapshot.unusable))
+    unusable = describe_counts(plan.snapshot.unusable)
     if unusable:
         pairs.append(("Left out", f"offers: {unusable}"))
     if plan.job.defaults_used:
@@ -227,12 +260,11 @@ def _basis_section(plan: Plan, style: Style) -> list[str]:
     return [*lines, *format_list(plan.notes, style)]
 
 
-def _next_section(plan: Plan, best: Candidate, style: Style, flags: str) -> list[str]:
+def _next_section(plan: Plan, best: Candidate, style: Style, words: Sequence[str]) -> list[str]:
     """Return the commands that a reader of this plan would type next."""
     other = next((c.gpu.id for c in plan.runners_up if c.gpu.id != best.gpu.id), "spot")
-    given = f" {flags}" if flags else " JOB.toml"
-    commands = [f"tunefare explain{given} --why-not {other}", f"tunefare plan{given} --output plan.json"]
-    lines = [format_heading("Next", "", style)]
-    for command in commands:
-        lines.extend(format_paragraph(command, style, indent="      ", first=PROMPT))
-    return lines
+    return [
+        format_heading("Next", "", style),
+        *command_lines(["explain", *words, "--why-not", other], style),
+        *command_lines(["plan", *words, "--output", "plan.json"], style),
+    ]

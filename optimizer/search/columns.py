@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from optimizer.physics.results import Interval
 from optimizer.physics.runs import MachineColumns, RecipeColumns
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from optimizer.physics.runs import Floats, Ints
 
 Flat = TypeVar("Flat", MachineColumns, RecipeColumns)
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def take(columns: Flat, rows: Ints) -> Flat:
@@ -87,8 +90,5 @@ def parts_at(parts: Mapping[str, Floats], rows: Ints) -> dict[str, Floats]:
     return {name: _at(part, rows) for name, part in parts.items()}
 
 
-Array = TypeVar("Array", bound="NDArray[object]")
-
-
-def _at(values: Array, rows: Ints) -> Array:
+def _at(values: NDArray[Scalar], rows: Ints) -> NDArray[Scalar]:
     return values if values.shape[0] == 1 else values[rows]

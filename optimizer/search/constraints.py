@@ -93,7 +93,7 @@ def nvme(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
 def speed_known(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
     """Whether the speed is known at all: a chip without figures gives none, and unknown is never fast."""
     known = np.isfinite(view.finish_s)
-    return Slack(needed=np.ones(known.shape), allowed=known.astype(np.float64), margin=known.astype(np.float64) - 1.0)
+    return None if known.all() else _whether(known)
 
 
 def deadline(job: Job, view: HardwareView, now: datetime) -> Slack | None:
@@ -118,8 +118,8 @@ def complexity(job: Job, view: HardwareView, _now: datetime) -> Slack | None:
 
 
 def method(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
-    """Whether the job asks for this method and width."""
-    return _whether(view.method_allowed)
+    """Whether the job asks for this method and width; only a widened market holds others."""
+    return None if view.method_allowed.all() else _whether(view.method_allowed)
 
 
 def gpus(job: Job, view: HardwareView, _now: datetime) -> Slack | None:

@@ -71,7 +71,8 @@ def billed_seconds(seconds: Floats, increment_s: Floats, minimum_s: Floats) -> F
 
 def expected_micro(rates: Rates, seconds: Floats) -> Floats:
     """Return the expected cost of each run in whole micro-dollars (float64, exact below 2^53)."""
-    return np.rint(_compute(rates, seconds) + rates.disk_micro_per_s * seconds + rates.egress_micro) + rates.hidden_micro
+    storage = rates.disk_micro_per_s * seconds + rates.egress_micro
+    return np.rint(_compute(rates, seconds) + storage) + rates.hidden_micro
 
 
 def high_micro(rates: Rates, expected_s: Floats, high_s: Floats) -> Floats:
@@ -213,9 +214,7 @@ def _compute_items(bill: Bill, billed_s: int) -> list[LineItem]:
         charged = total
     whole = _amount_micro(bill, Decimal(billed_s))
     surplus = max(billed_s - bill.expected_s, 0.0)
-    items.append(
-        LineItem(name="billing_rounding", quantity=surplus * bill.nodes, unit="s", usd_micro=whole - charged)
-    )
+    items.append(LineItem(name="billing_rounding", quantity=surplus * bill.nodes, unit="s", usd_micro=whole - charged))
     return items
 
 

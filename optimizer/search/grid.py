@@ -117,7 +117,7 @@ class GridRows:
     @property
     def count(self) -> int:
         """Number of rows."""
-        return self.base.shape[0]
+        return int(self.base.shape[0])
 
 
 def rows_on(grid: RecipeGrid, machines: Sequence[Machine]) -> GridRows:

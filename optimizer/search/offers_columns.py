@@ -27,7 +27,9 @@ NANO_PER_HOUR_TO_MICRO_PER_S = 1.0 / (1000.0 * 3600.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferColumns:
-    """n usable offers, in the order of their keys. Arrays have shape (n,); money is micro-dollars per second.
+    """n usable offers, ordered by provider, region, instance type, zone, variant, pricing model.
+
+    Arrays have shape (n,); money is micro-dollars per second.
 
     `machine` points into `machines`, the distinct kinds of single node (their `nodes` is 1).
     """
@@ -74,13 +76,19 @@ def lay_out_offers(snapshot: PriceSnapshot, gpus: GpuTable, *, now: datetime) ->
 
 
 def _once_per_key(offers: Iterable[Offer]) -> list[Offer]:
-    """Return one offer a key, ordered by key: the newest; among those the cheapest; then by the remaining fields."""
+    """Return one offer a key: the newest, among those the cheapest, then by the remaining fields. In tie order."""
     best: dict[tuple[str, ...], Offer] = {}
     for offer in offers:
         held = best.get(offer.key)
         if held is None or _preference(offer) < _preference(held):
             best[offer.key] = offer
-    return [best[key] for key in sorted(best)]
+    return sorted(best.values(), key=_tie_order)
+
+
+def _tie_order(offer: Offer) -> tuple[str, ...]:
+    """Return what breaks ties between equally good offers: provider, region, type, then the rest of the key."""
+    provider, region, zone, instance_type, variant, pricing_model = offer.key
+    return (provider, region, instance_type, zone, variant, pricing_model)
 
 
 def _preference(offer: Offer) -> tuple[float, int, str, str]:

@@ -55,7 +55,7 @@ class PhysicsRows:
     @property
     def count(self) -> int:
         """Number of grid points."""
-        return self.needed_bytes.shape[0]
+        return int(self.needed_bytes.shape[0])
 
 
 def evaluate_rows(

@@ -114,6 +114,10 @@ class NearMiss:
     unit: str
     candidate: Candidate
     sentence: str
+    kind: str = "cheapest"
+    """`cheapest` of those that break this limit only, or the one that relaxes it `least` where that is another one."""
+    also: tuple[str, ...] = ()
+    """Further limits that must give way too; empty unless no candidate breaks a single limit only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,3 +179,47 @@ class Plan:
     solver: SolverReport
     snapshot: SnapshotReport
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One recipe on one machine, no search. `quote` is None without an offer, the probability without a deadline.
+
+    `fits` compares the high end of what is needed with usable memory, `fits_expected` the central estimate.
+    """
+
+    gpu: Gpu
+    gpus_per_node: int
+    nodes: int
+    recipe: Recipe
+    memory: MemoryReading
+    speed: SpeedReading
+    duration_s: Estimate
+    duration_parts_s: Mapping[str, float]
+    finish_s_at_confidence: float
+    finish_probability_ppm: int | None
+    quote: Quote | None
+    quality: str
+    complexity: str
+    fits: bool
+    fits_expected: bool
+    host_fits: bool | None
+    """Whether the node's memory suffices at the high end; None where it is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why what `spec` names is not the choice. `verdict`: chosen | dearer | infeasible | absent.
+
+    `candidate` is the cheapest that matches (for infeasible: of those that break the fewest limits), `broken` the
+    limits it breaks with (needed, allowed) in the units of the constraints; `choice` is what the plan takes.
+    """
+
+    spec: str
+    verdict: str
+    sentence: str
+    candidate: Candidate | None
+    choice: Candidate | None
+    broken: Mapping[str, tuple[float, float]]
+    made_at: datetime | None = None
+    """The moment that ages and deadlines were judged at; set by the use case."""

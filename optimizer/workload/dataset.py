@@ -20,7 +20,7 @@ of characters, because a Chinese or Japanese character takes three bytes and mos
 MESSAGE_OVERHEAD_TOKENS = 5
 """Tokens that a chat template sets around one message (Llama-3: two header marks, role, line break, end mark)."""
 
-Counter_of_tokens = Callable[[str], int]
+TokenCounter = Callable[[str], int]
 
 ALLOWED_ROW = (
     "one JSON object a line with text, prompt and completion, instruction (input) output, messages, conversations,"
@@ -52,7 +52,8 @@ def read_dataset(path: str | Path, tokenizer: str | Path | None = None) -> Lengt
             samples += 1
             histogram[_sample_length(row, count_tokens, where)] += 1
         if pairs and samples:
-            raise JobError(where=where, key="row", value=sorted(row), allowed="all rows pairs (chosen, rejected), or none")
+            allowed = "all rows pairs (chosen, rejected), or none"
+            raise JobError(where=where, key="row", value=sorted(row), allowed=allowed)
     if not histogram:
         raise JobError(where=str(file), key="dataset", value="no rows", allowed=ALLOWED_ROW)
     basis = Basis.ASSUMED if tokenizer is None else Basis.MEASURED
@@ -88,7 +89,7 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     return row
 
 
-def _sample_length(row: dict[str, Any], count_tokens: Counter_of_tokens, where: str) -> int:
+def _sample_length(row: dict[str, Any], count_tokens: TokenCounter, where: str) -> int:
     """Length in tokens of one sample, whichever of the usual shapes it has; otherwise all its strings together."""
     for key in ("messages", "conversations", "conversation"):
         if key in row:
@@ -109,7 +110,7 @@ def _sample_length(row: dict[str, Any], count_tokens: Counter_of_tokens, where: 
     return max(1, sum(count_tokens(text) for text in texts))
 
 
-def _conversation_length(value: object, count_tokens: Counter_of_tokens, where: str, key: str) -> int:
+def _conversation_length(value: object, count_tokens: TokenCounter, where: str, key: str) -> int:
     """Length in tokens of a text, or of a list of messages with the marks that a chat template sets around them."""
     if isinstance(value, str) and value:
         return max(1, count_tokens(value))
@@ -131,7 +132,7 @@ def _conversation_length(value: object, count_tokens: Counter_of_tokens, where: 
     return total
 
 
-def _pair_lengths(row: dict[str, Any], count_tokens: Counter_of_tokens, where: str) -> tuple[int, int, int]:
+def _pair_lengths(row: dict[str, Any], count_tokens: TokenCounter, where: str) -> tuple[int, int, int]:
     """Tokens of the prompt, of prompt with chosen, and of prompt with rejected response.
 
     Without a prompt of its own the conversations repeat it: then it is everything before the last message.
@@ -155,7 +156,7 @@ def _estimated_tokens(text: str) -> int:
     return -int(-size // BYTES_PER_TOKEN)
 
 
-def _load_tokenizer(path: Path) -> Counter_of_tokens:
+def _load_tokenizer(path: Path) -> TokenCounter:
     """Return a function that counts tokens exactly with a local `tokenizer.json`.
 
     Raises JobError when the optional package or the file is missing, or the file is no tokenizer.
@@ -164,12 +165,12 @@ def _load_tokenizer(path: Path) -> Counter_of_tokens:
     if not path.is_file():
         raise JobError(where="dataset", key="tokenizer", value=str(path), allowed=allowed)
     try:
-        from tokenizers import Tokenizer  # noqa: PLC0415  # optional, and slow to load
+        from tokenizers import Tokenizer  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  # optional
     except ImportError as err:
         hint = "the package `tokenizers`: install `tunefare[tokenizers]`, or leave the tokenizer out for an estimate"
         raise JobError(where="dataset", key="tokenizer", value=str(path), allowed=hint) from err
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as err:  # noqa: BLE001  # the package raises bare Exception for a broken file
+    except Exception as err:  # the package raises bare Exception for a broken file
         raise JobError(where="dataset", key="tokenizer", value=str(path), allowed=f"{allowed} ({err})") from err
     return lambda text: len(tokenizer.encode(text).ids)

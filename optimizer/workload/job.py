@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -17,13 +16,15 @@ from .job_limits import (
     span_seconds,
     target_names,
 )
-from .lengths import LengthDistribution
-from .models import ModelSpec, ModelTable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from providers.gpus import GpuTable
 
     from .job_input import JobInput
+    from .lengths import LengthDistribution
+    from .models import ModelSpec, ModelTable
 
 GB = 10**9
 DEFAULT_RUNS = 1

@@ -10,12 +10,12 @@ from providers.basis import Basis
 from providers.errors import JobError
 
 from .dataset import read_dataset
-from .lengths import LengthDistribution
 from .models import ModelSpec, is_model_path
 
 if TYPE_CHECKING:
     from .job_input import JobInput
     from .job_limits import DefaultNotes
+    from .lengths import LengthDistribution
 
 SEQ_LEN_STEP = 128
 DEFAULT_SEQ_LEN = 2048

@@ -38,7 +38,8 @@ def _read_toml(file: Path) -> dict[str, object]:
         raise JobError(where=str(file), key="encoding", value="not UTF-8", allowed="a TOML file in UTF-8") from err
     except (OSError, ValueError) as err:
         reason = getattr(err, "strerror", None) or str(err)
-        raise JobError(where="job file", key="path", value=str(file), allowed=f"a readable TOML file ({reason})") from err
+        allowed = f"a readable TOML file ({reason})"
+        raise JobError(where="job file", key="path", value=str(file), allowed=allowed) from err
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as err:

@@ -6,10 +6,9 @@ whether the pieces go together is `job.complete_job`'s question.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -29,8 +28,11 @@ from providers.errors import JobError
 from .input_errors import first_error
 from .matrices import COMPLEXITY_ORDER, QUALITY_ORDER
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def _listed(value: object) -> object:
+
+def _listed(value: object) -> list[object]:
     """A repeatable flag: one value, several in a list, or several in one string with commas between them."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     parts: list[object] = []
@@ -40,14 +42,13 @@ def _listed(value: object) -> object:
 
 
 def _words(value: object) -> object:
-    """As `_listed`, in lower case with hyphens: `On-Demand` and `on_demand` are the same word."""
-    listed = _listed(value)
-    return [item.lower() if isinstance(item, str) else item for item in listed] if isinstance(listed, list) else listed
+    """As `_listed`, in lower case."""
+    return [item.lower() if isinstance(item, str) else item for item in _listed(value)]
 
 
 def _pricing_words(value: object) -> object:
-    words = _words(value)
-    return [item.replace("-", "_") if isinstance(item, str) else item for item in words] if isinstance(words, list) else words
+    """As `_words`: `On-Demand` and `on_demand` are the same word."""
+    return [item.lower().replace("-", "_") if isinstance(item, str) else item for item in _listed(value)]
 
 
 def _word(value: object) -> object:
@@ -57,7 +58,7 @@ def _word(value: object) -> object:
 def _number(value: object) -> object:
     """A number that is no boolean, no text and not NaN or infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError("not a number")
+        raise ValueError("not a number")  # noqa: TRY004  # pydantic reports ValueError only
     if not Decimal(value).is_finite():
         raise ValueError("not a finite number")
     return value
@@ -66,7 +67,7 @@ def _number(value: object) -> object:
 def _money(value: object) -> object:
     """Dollars as an exact decimal; text is taken as written, a float by its shortest form."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
-        raise ValueError("not an amount of money")
+        raise ValueError("not an amount of money")  # noqa: TRY004  # likewise
     try:
         amount = Decimal(str(value).strip().removeprefix("$"))
     except InvalidOperation as err:
@@ -79,16 +80,13 @@ def _money(value: object) -> object:
 def _moment(value: object) -> object:
     """Text, or TOML's own date and time; a bare number names no moment."""
     if not isinstance(value, (str, datetime)):
-        raise ValueError("neither text nor a date and time")
+        raise ValueError("neither text nor a date and time")  # noqa: TRY004  # likewise
     return value
 
 
 def _bits(value: object) -> object:
-    """Widths as integers; `4bit` and `"4"` are read too, because flags are text."""
-    listed = _listed(value)
-    if not isinstance(listed, list):
-        return listed
-    return [int(item) if isinstance(item, str) and item.isascii() and item.isdigit() else item for item in listed]
+    """Widths as integers; text of digits is read too, because flags are text."""
+    return [int(item) if isinstance(item, str) and item in {"16", "8", "4"} else item for item in _listed(value)]
 
 
 Text = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
@@ -103,15 +101,15 @@ LENGTH_MAX = 10**7
 USD_MAX = 10**12
 
 
-def _whole(low: int, high: int) -> Any:  # noqa: ANN401  # pydantic's Field is typed so
+def _whole(low: int, high: int) -> Any:
     return Field(default=None, ge=low, le=high, description=f"a whole number from {low} to {high}")
 
 
-def _within(low: float, high: float, what: str = "a number") -> Any:  # noqa: ANN401  # likewise
+def _within(low: float, high: float, what: str = "a number") -> Any:
     return Field(default=None, ge=low, le=high, description=f"{what} from {low:g} to {high:g}")
 
 
-def _said(allowed: str) -> Any:  # noqa: ANN401  # likewise
+def _said(allowed: str) -> Any:
     return Field(default=None, description=allowed)
 
 
@@ -135,21 +133,27 @@ class JobInput(BaseModel):
     runs: StrictInt | None = _whole(1, 10_000)
 
     # How
-    method: Annotated[
-        list[Literal["full", "lora", "qlora", "dora", "rslora"]], BeforeValidator(_words), Field(min_length=1)
-    ] | None = _said("any of full, lora, qlora, dora, rslora")
+    method: (
+        Annotated[
+            list[Literal["full", "lora", "qlora", "dora", "rslora"]], BeforeValidator(_words), Field(min_length=1)
+        ]
+        | None
+    ) = _said("any of full, lora, qlora, dora, rslora")
     quantization: Annotated[list[Literal[16, 8, 4]], BeforeValidator(_bits), Field(min_length=1)] | None = _said(
         "any of 16, 8, 4"
     )
     objective: Annotated[Literal["sft", "dpo", "ppo"], BeforeValidator(_word)] | None = _said("sft, dpo or ppo")
     lora_rank: StrictInt | None = _whole(1, 4096)
     target_modules: Texts | None = _said("module names such as q_proj,v_proj, or all-linear")
-    optimizer: Annotated[
-        Literal["adamw", "adamw-8bit", "paged-adamw-8bit", "adafactor", "sgd"], BeforeValidator(_word)
-    ] | None = _said("adamw, adamw-8bit, paged-adamw-8bit, adafactor or sgd")
-    stack: Annotated[
-        Literal["hf", "torchtune", "litgpt", "unsloth", "nemo", "llm-foundry", "torchtitan"], BeforeValidator(_word)
-    ] | None = _said("hf, torchtune, litgpt, unsloth, nemo, llm-foundry or torchtitan")
+    optimizer: (
+        Annotated[Literal["adamw", "adamw-8bit", "paged-adamw-8bit", "adafactor", "sgd"], BeforeValidator(_word)] | None
+    ) = _said("adamw, adamw-8bit, paged-adamw-8bit, adafactor or sgd")
+    stack: (
+        Annotated[
+            Literal["hf", "torchtune", "litgpt", "unsloth", "nemo", "llm-foundry", "torchtitan"], BeforeValidator(_word)
+        ]
+        | None
+    ) = _said("hf, torchtune, litgpt, unsloth, nemo, llm-foundry or torchtitan")
     pairs: StrictInt | None = _whole(1, ROWS_MAX)
     rollouts: StrictInt | None = _whole(1, ROWS_MAX)
     prompt_tokens: StrictInt | None = _whole(1, LENGTH_MAX)
@@ -160,9 +164,9 @@ class JobInput(BaseModel):
     deadline: Moment | None = _said("a span such as 36h, or a moment such as 2026-12-01T08:00Z")
     confidence: Annotated[Number, Field(gt=0, lt=1)] | None = _said("a number between 0 and 1, both excluded")
     budget: Annotated[Money, Field(gt=0, le=USD_MAX)] | None = _said(f"dollars above 0, at most {USD_MAX}")
-    quality_floor: Annotated[
-        Literal["low", "medium", "med-high", "high", "highest"], BeforeValidator(_word)
-    ] | None = _said(", ".join(QUALITY_ORDER))
+    quality_floor: Annotated[Literal["low", "medium", "med-high", "high", "highest"], BeforeValidator(_word)] | None = (
+        _said(", ".join(QUALITY_ORDER))
+    )
     max_complexity: Annotated[Literal["low", "medium", "high", "very-high"], BeforeValidator(_word)] | None = _said(
         ", ".join(COMPLEXITY_ORDER)
     )
@@ -172,9 +176,9 @@ class JobInput(BaseModel):
     exclude_gpu: Texts | None = _said("GPU ids such as H100-SXM-80GB")
     max_gpus: StrictInt | None = _whole(1, 100_000)
     max_nodes: StrictInt | None = _whole(1, 10_000)
-    pricing_model: Annotated[
-        list[Literal["on_demand", "spot"]], BeforeValidator(_pricing_words), Field(min_length=1)
-    ] | None = _said("on_demand, spot or both")
+    pricing_model: (
+        Annotated[list[Literal["on_demand", "spot"]], BeforeValidator(_pricing_words), Field(min_length=1)] | None
+    ) = _said("on_demand, spot or both")
     max_price_age: Text | None = _said("a span such as 24h")
     executor: Annotated[Literal["none", "policy", "skypilot"], BeforeValidator(_word)] | None = _said(
         "none, policy or skypilot"
@@ -214,7 +218,7 @@ class JobInput(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _complain_in_one_line(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+    def _complain_in_one_line(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Turn pydantic's report into a JobError, whichever way the job was made."""
         try:
             return handler(values)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from providers.errors import JobError
+from providers.errors import JobError, KnowledgeMissing
 from providers.units import MOMENT_ALLOWED, format_moment, parse_deadline, parse_duration
 
 from .models import ModelSpec, ModelTable, is_model_path, model_from_config
 from .vocabulary import METHOD_BITS, METHOD_BITS_REASON
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from providers.gpus import GpuTable
 
 DEFAULT_CONFIDENCE = 0.9
@@ -35,7 +36,12 @@ def model_named(name: str | None, *, key: str, models: ModelTable, where: str) -
     if name is None or not name.strip():
         allowed = "required: a model name such as llama-3.1-8b, or the path of a config.json"
         raise JobError(where=where, key=key, value=name, allowed=allowed)
-    return model_from_config(name) if is_model_path(name) else models.resolve(name)
+    if is_model_path(name):
+        return model_from_config(name)
+    try:
+        return models.resolve(name)
+    except KnowledgeMissing as err:
+        raise KnowledgeMissing(f"{where}: {key}: {err}") from err
 
 
 def gpu_ids(
@@ -67,9 +73,7 @@ def _resolved(names: Sequence[str], *, key: str, table: GpuTable, where: str) ->
     return tuple(dict.fromkeys(found))
 
 
-def refuse_senseless_widths(
-    methods: Sequence[str] | None, quantization: Sequence[int] | None, *, where: str
-) -> None:
+def refuse_senseless_widths(methods: Sequence[str] | None, quantization: Sequence[int] | None, *, where: str) -> None:
     """Raise JobError, with the reason, for a method that none of the widths asked for suits."""
     for method in methods or ():
         if quantization and not set(METHOD_BITS[method]) & set(quantization):

@@ -80,6 +80,18 @@ _OPT = Layout(
 )
 _MIXTRAL = Layout(family="mixtral", expert_gate_up=("w1", "w3"), expert_down="w2")
 
+_MPT = Layout(family="mpt", qkv=("Wqkv",), out="out_proj", gate_up=("up_proj",), embedding="wte")
+_FALCON = Layout(
+    family="falcon",
+    qkv=("query_key_value",),
+    out="dense",
+    gate_up=("dense_h_to_4h",),
+    down="dense_4h_to_h",
+    norms_per_block=1,
+    norm_bias=True,
+    embedding="word_embeddings",
+)
+
 _ALL: tuple[Layout, ...] = (
     LLAMA,
     Layout(family="qwen2"),
@@ -112,16 +124,10 @@ _ALL: tuple[Layout, ...] = (
         mlp_bias=True,
         norm_bias=True,
     ),
-    Layout(
-        family="cohere",
-        norms_per_block=1,
-    ),
+    Layout(family="cohere", norms_per_block=1),
     Layout(family="glm4", gate_up=("gate_up_proj",), norms_per_block=4),
     Layout(family="glm", gate_up=("gate_up_proj",)),
-    Layout(
-        family="nemotron",
-        norm_bias=True,
-    ),
+    Layout(family="nemotron", norm_bias=True),
     _NEOX,
     _GPT2,
     replace(_GPT2, family="gpt_bigcode"),
@@ -139,42 +145,11 @@ _ALL: tuple[Layout, ...] = (
     _OPT,
     replace(_OPT, family="opt-post-norm", final_norm=False),
     replace(_NEOX, family="bloom", embedding_norm=True, embedding="word_embeddings", head="lm_head"),
-    Layout(
-        family="falcon",
-        qkv=("query_key_value",),
-        out="dense",
-        gate_up=("dense_h_to_4h",),
-        down="dense_4h_to_h",
-        norms_per_block=1,
-        norm_bias=True,
-        embedding="word_embeddings",
-    ),
-    Layout(
-        family="falcon-new-decoder",
-        qkv=("query_key_value",),
-        out="dense",
-        gate_up=("dense_h_to_4h",),
-        down="dense_4h_to_h",
-        norm_bias=True,
-        embedding="word_embeddings",
-    ),
-    Layout(
-        family="mpt",
-        qkv=("Wqkv",),
-        out="out_proj",
-        gate_up=("up_proj",),
-        embedding="wte",
-    ),
-    Layout(
-        family="mpt-bias",
-        qkv=("Wqkv",),
-        out="out_proj",
-        gate_up=("up_proj",),
-        output_bias=True,
-        mlp_bias=True,
-        norm_bias=True,
-        embedding="wte",
-    ),
+    _FALCON,
+    replace(_FALCON, family="falcon-new-decoder", norms_per_block=2),
+    replace(_FALCON, family="falcon-rw", norms_per_block=2, output_bias=True, mlp_bias=True),
+    _MPT,
+    replace(_MPT, family="mpt-bias", output_bias=True, mlp_bias=True, norm_bias=True),
     Layout(family="qwen", qkv=("c_attn",), out="c_proj", gate_up=("w2", "w1"), down="c_proj", embedding="wte"),
     Layout(
         family="chatglm",
@@ -196,7 +171,6 @@ _ALL: tuple[Layout, ...] = (
         embedding="tok_embeddings",
         head="output",
     ),
-    Layout(family="deepseek", router_linear=False),
     Layout(family="deepseek_v2", router_linear=False),
     Layout(family="deepseek_v3", router_linear=False, router_bias=True),
     Layout(

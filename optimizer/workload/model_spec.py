@@ -6,13 +6,16 @@ gated MLP, Shazeer 2020; latent attention, DeepSeek-V2 2024 section 2.1). Nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from providers.errors import JobError
 
 from .layouts import LLAMA, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 GATED_MLP_KINDS = frozenset({"swiglu", "geglu"})
 PLAIN_MLP_KINDS = frozenset({"gelu", "relu", "relu2"})
@@ -183,9 +186,7 @@ class ModelSpec:
         outside = norm * (int(layout.final_norm) + int(layout.embedding_norm))
         projections = 2 * self.embedding_dim * self.hidden
         table = self.position_table * self.hidden
-        return (
-            self.layers * _vector_params(self) + routers + biases + outside + projections + table + self.extra_params
-        )
+        return self.layers * _vector_params(self) + routers + biases + outside + projections + table + self.extra_params
 
     @property
     def total_params(self) -> int:
@@ -256,9 +257,8 @@ class ModelSpec:
             outputs_per_block=sum(m.out_features * m.active_count for m in adapted) / self.layers,
             trains_embeddings=bool(outer or saved),
             modules=tuple(sorted(names)),
-            magnitude_params=sum(m.out_features * m.count for m in adapted) + sum(
-                width if name == self.layout.embedding else self.vocab for name in outer
-            ),
+            magnitude_params=sum(m.out_features * m.count for m in adapted)
+            + sum(width if name == self.layout.embedding else self.vocab for name in outer),
         )
 
     def _chosen(self, targets: Sequence[str], *, where: str) -> frozenset[str]:
@@ -321,7 +321,7 @@ def _attention(spec: ModelSpec) -> list[LinearModule]:
     outs = (sum(widths),) if len(layout.qkv) == 1 else widths
     shapes = [(name, spec.hidden, out, spec.qkv_bias) for name, out in zip(layout.qkv, outs, strict=True)]
     shapes.append((layout.out, widths[0], spec.hidden, layout.output_bias))
-    return [_module(name, (i, o), bias, layers, "attention") for name, i, o, bias in shapes]
+    return [_module(name, (i, o), layers, "attention", bias=bias) for name, i, o, bias in shapes]
 
 
 def _latent_attention(spec: ModelSpec) -> list[LinearModule]:
@@ -340,13 +340,13 @@ def _latent_attention(spec: ModelSpec) -> list[LinearModule]:
         ]
     else:
         shapes = [("q_proj", spec.hidden, query_width), *shapes]
-    return [_module(name, (i, o), False, spec.layers, "attention") for name, i, o in shapes]
+    return [_module(name, (i, o), spec.layers, "attention") for name, i, o in shapes]
 
 
 def _mlp(spec: ModelSpec, *, width: int, count: int, role: str) -> list[LinearModule]:
     layout = spec.layout
     shapes = _mlp_shapes(spec, layout.gate_up, layout.down, width)
-    return [_module(name, size, layout.mlp_bias, count, role) for name, size in shapes]
+    return [_module(name, size, count, role, bias=layout.mlp_bias) for name, size in shapes]
 
 
 def _mixture(spec: ModelSpec) -> list[LinearModule]:
@@ -367,18 +367,16 @@ def _mixture(spec: ModelSpec) -> list[LinearModule]:
         )
         for name, size in shapes
     ]
-    router = _module(layout.router, (spec.hidden, spec.moe_experts), layout.router_bias, layers, "router")
-    modules.append(router if layout.router_linear else _bare(router))
+    router = _module(layout.router, (spec.hidden, spec.moe_experts), layers, "router", bias=layout.router_bias)
+    modules.append(replace(router, adaptable=layout.router_linear))
     if spec.shared_width:
         modules += _mlp(spec, width=spec.shared_width, count=layers, role="shared_expert")
         if layout.shared_gate:
-            modules.append(_module("shared_expert_gate", (spec.hidden, 1), False, layers, "router"))
+            modules.append(_module("shared_expert_gate", (spec.hidden, 1), layers, "router"))
     return modules
 
 
-def _mlp_shapes(
-    spec: ModelSpec, gate_up: tuple[str, ...], down: str, width: int
-) -> list[tuple[str, tuple[int, int]]]:
+def _mlp_shapes(spec: ModelSpec, gate_up: tuple[str, ...], down: str, width: int) -> list[tuple[str, tuple[int, int]]]:
     """Names with (in, out) of one MLP; a plain one uses the last of the gate and up names."""
     if not spec.gated_mlp:
         inward = [(gate_up[-1], (spec.hidden, width))]
@@ -389,13 +387,7 @@ def _mlp_shapes(
     return [*inward, (down, (width, spec.hidden))]
 
 
-def _module(name: str, size: tuple[int, int], bias: bool, count: int, role: str) -> LinearModule:
+def _module(name: str, size: tuple[int, int], count: int, role: str, *, bias: bool = False) -> LinearModule:
     return LinearModule(
         name=name, in_features=size[0], out_features=size[1], bias=bias, count=count, active_count=count, role=role
     )
-
-
-def _bare(module: LinearModule) -> LinearModule:
-    from dataclasses import replace
-
-    return replace(module, adaptable=False)

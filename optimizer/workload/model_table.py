@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Iterator, Mapping
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from providers.errors import KnowledgeMissing
 
 from .layouts import LAYOUTS
 from .model_spec import ModelSpec
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 TABLE_PATH = Path(__file__).with_name("data") / "models.csv"
-SAME_SHAPE_SUFFIXES = ("-instruct", "-chat", "-it", "-base", "-hf", "-instruct-hf", "-chat-hf", "-pt")
-"""Endings that name another training of the same shape."""
+SAME_SHAPE_ENDINGS: tuple[str, ...] = (
+    "-instruct", "-chat", "-it", "-pt", "-base", "-hf", "-gptq", "-gptq-int4", "-gptq-int8", "-awq", "-fp8",
+    "-bnb-4bit",
+)  # fmt: skip
+"""Endings that name another training, or another packing, of the same shape."""
+_SAME_SHAPE_WORDS = re.compile(r"-(?:instruct|chat|it)(?=-)")
+_SEPARATORS = re.compile(r"[-_ /]+")
 _TEXT_COLUMNS = frozenset({"name", "hf_id", "mlp_kind", "source", "notes"})
 _FLAG_COLUMNS = frozenset({"tied_embeddings", "qkv_bias"})
 
@@ -29,19 +38,24 @@ class ModelTable:
     """Lower-case spelling to canonical name."""
 
     def resolve(self, name: str) -> ModelSpec:
-        """Return the model that `name` stands for: an id, its last part or an alias, in any case.
+        """Return the model that `name` stands for: an id, its last part or an alias, in any case, however separated.
 
-        An ending like `-Instruct` or `-Chat` is dropped when only the shape without it is known.
+        Words like Instruct, Chat or GPTQ are dropped when only the shape without them is known. The rest must match
+        whole: no part of a name is enough.
         Raises KnowledgeMissing, with close matches, for a name that is not in the table.
         """
-        for spelling in _spellings(name):
-            canonical = self.aliases.get(spelling)
-            if canonical is not None:
-                return self.by_name[canonical]
+        spellings = tuple(_spellings(name))
+        found = next((self.aliases[spelling] for spelling in spellings if spelling in self.aliases), None)
+        if found is None:
+            squeezed = {_squeezed(alias): canonical for alias, canonical in self.aliases.items()}
+            keys = (_squeezed(spelling) for spelling in spellings)
+            found = next((squeezed[key] for key in keys if key and key in squeezed), None)
+        if found is not None:
+            return self.by_name[found]
         close = self._close(name)
         hint = f"close: {', '.join(close)}" if close else "no name is close"
         raise KnowledgeMissing(
-            f"model {name!r} is not in the table ({hint}); give the path of its config.json, or list the names with"
+            f"{name!r} is not in the model table ({hint}); give the path of its config.json, or list the names with"
             " `tunefare estimate --list-models`"
         )
 
@@ -76,17 +90,32 @@ def load_models(path: Path = TABLE_PATH) -> ModelTable:
                 taken = aliases.setdefault(alias.lower(), canonical)
                 if taken != canonical:
                     raise ValueError(f"{path.name}: {alias} names both {taken} and {canonical}")
+    for alias, canonical in tuple(aliases.items()):
+        for shorter in _same_shape(alias):
+            aliases.setdefault(shorter, canonical)
     return ModelTable(by_name=by_name, aliases=aliases)
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Spellings to look up, most exact first: as written, last part, without an ending that keeps the shape."""
+    """Spellings to look up, most exact first: as written, last part, then without what leaves the shape alone."""
     whole = name.strip().lower()
     for base in dict.fromkeys((whole, whole.rpartition("/")[2])):
         yield base
-        for suffix in SAME_SHAPE_SUFFIXES:
-            if base.endswith(suffix):
-                yield base.removesuffix(suffix)
+        yield from _same_shape(base)
+        yield from _same_shape(_SAME_SHAPE_WORDS.sub("", base))
+
+
+def _same_shape(base: str) -> Iterator[str]:
+    """`base` with one ending after another taken off, as long as there is one to take."""
+    yield base
+    for ending in SAME_SHAPE_ENDINGS:
+        if base.endswith(ending):
+            yield from _same_shape(base.removesuffix(ending))
+
+
+def _squeezed(spelling: str) -> str:
+    """The spelling without separators: `LLAMA3.1_405B` and `llama-3.1-405b` are the same."""
+    return _SEPARATORS.sub("", spelling.lower())
 
 
 def _spec(row: Mapping[str, str]) -> ModelSpec:

@@ -16,8 +16,10 @@ import pytest
 
 from optimizer.physics.axes import Attention, Checkpointing, Sharding, Tuning
 from optimizer.physics.recipe import Recipe
+from optimizer.report.answers import EstimateAnswer, PricedOffer, PriceListAnswer
 from optimizer.search.results import (
     Candidate,
+    Explanation,
     LineItem,
     MemoryReading,
     NearMiss,
@@ -180,3 +182,46 @@ def invented_sweep(invented_plan: Plan) -> Plan:
         invented_candidate(runs=2, instance_type="zeta.8x", provider="cirrus", usd_micro=8_000_000),
     )
     return dataclasses.replace(invented_plan, job=invented_job(runs=5), choices=choices)
+
+
+@pytest.fixture
+def invented_estimate(invented_plan: Plan) -> EstimateAnswer:
+    """An estimate with the figures of the invented candidate, priced by its offer."""
+    one = invented_candidate()
+    return EstimateAnswer(
+        made_at=NOW, job=invented_job(), recipe=one.recipe, gpu=one.gpu, gpus_per_node=2, nodes=1, memory=one.memory,
+        speed=one.speed, duration_s=one.duration_s, duration_parts_s=one.duration_parts_s,
+        finish_s_at_confidence=one.finish_s_at_confidence, finish_probability_ppm=one.finish_probability_ppm,
+        quote=one.quote, offer=one.offer, price_from="offer", usd_per_gpu_hour_nano=1_605_000_000, quality=one.quality,
+        complexity=one.complexity, fits=True, fits_expected=True, host_fits=None, snapshot=invented_plan.snapshot,
+        notes=("A note.",),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def invented_prices() -> PriceListAnswer:
+    """Two invented offers: a known GPU in dollars, an unknown one in another currency."""
+    known = invented_candidate().offer
+    foreign = dataclasses.replace(
+        known, provider="stratus", zone="b", gpu=None, gpu_name="Omega", gpu_count=3, currency="EUR", flags=(),
+        pricing_model=PricingModel.SPOT, unit_price_nano=1_000_000_000, host_ram_bytes=None,
+    )  # fmt: skip
+    return PriceListAnswer(
+        made_at=NOW,
+        offers=(
+            PricedOffer(offer=known, age_s=262_800, freshness="fresh"),
+            PricedOffer(offer=foreign, age_s=262_800, freshness="stale"),
+        ),
+        total=99,
+        sha256="cd" * 32,
+    )
+
+
+@pytest.fixture
+def invented_explanation() -> Explanation:
+    """Something that breaks two limits, against the invented choice."""
+    return Explanation(
+        spec="Zeta 9 on mars", verdict="infeasible", sentence="It would cost $9.00, but takes 25 h.",
+        candidate=invented_candidate(instance_type="zeta.4x", usd_micro=9_000_000), choice=invented_candidate(),
+        broken={"deadline": (90_000.4, 86_400.0), "host_memory": (1e11, float("nan"))}, made_at=NOW,
+    )  # fmt: skip

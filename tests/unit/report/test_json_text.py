@@ -118,8 +118,15 @@ def test_rounded_parts_always_sum_to_the_rounded_total(values: list[float]) -> N
         (1.5, "GiB", (1_610_612_736, "bytes")),
         (12.7, "s", (13, "s")),
         (3.0, "jobs", (3, "jobs")),
-        (0.5, "jobs", (500_000, "micro-jobs")),
+        (0.25, "GB-month (assumed rate)", (250_000, "kB-month (assumed rate)")),
+        (3.0, "GB (assumed rate)", (3_000_000_000, "bytes (assumed rate)")),
+        (1.4, "usd_micro", (1, "usd_micro")),
     ],
 )
 def test_a_broken_quantity_is_written_in_a_smaller_unit(quantity: float, unit: str, expected: tuple[int, str]) -> None:
     assert whole_quantity(quantity, unit) == expected
+
+
+def test_half_of_a_thing_that_counts_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"0.5 jobs"):
+        whole_quantity(0.5, "jobs")

@@ -1,0 +1,96 @@
+"""The prices that a use case sees: the store's snapshot with discounts taken off, and own offers in front of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from providers.errors import JobError, PricesUnavailable
+from providers.snapshot import with_offers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from decimal import Decimal
+    from pathlib import Path
+
+    from cache.store import PriceStore
+    from providers.gpus import GpuTable
+    from providers.offer import Offer, PriceSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketChoice:
+    """Which prices to look at: own offers, whether only those, and the fraction taken off by provider."""
+
+    offers: Path | None
+    only_offers: bool
+    discounts: Mapping[str, Decimal]
+    where: str = "command line"
+    """Names the origin in error messages."""
+
+
+def read_market(choice: MarketChoice, *, store: PriceStore | None, gpus: GpuTable, now: datetime) -> PriceSnapshot:
+    """Return all offers and token prices to choose from, with a digest of exactly those.
+
+    Own offers replace store offers of the same key; discounts come off the store's prices only, because an own price
+    is what is really paid. `store` defaults to the bundled list. Raises JobError for `only_offers` without a file and
+    for a discount on a provider without prices, PricesUnavailable (exit 9) when no price is left.
+    """
+    if choice.only_offers and choice.offers is None:
+        raise JobError(where=choice.where, key="only_offers", value=True, allowed="needs --offers FILE.csv beside it")
+    known = (store or _bundled(gpus)).snapshot(now=now)
+    listed = () if choice.only_offers else _discounted(known.offers, choice)
+    own = _own_offers(choice, gpus, now)
+    if not listed and not own:
+        place = f"{choice.offers} has no offer" if choice.only_offers else "the price list is empty"
+        raise PricesUnavailable(
+            f"no price is known: {place}; add rows to a CSV file and name it with --offers FILE.csv"
+        )
+    if not own and listed is known.offers:
+        return known
+    replaced = {offer.key for offer in own}
+    offers = (*(offer for offer in listed if offer.key not in replaced), *own)
+    return with_offers(known, offers)
+
+
+def check_known(wanted: Iterable[str], known: Iterable[str], *, key: str, where: str) -> None:
+    """Raise JobError for the first of `wanted` that no price is known for, naming what comes close."""
+    names = set(known)
+    for name in wanted:
+        if name not in names:
+            raise JobError(where=where, key=key, value=name, allowed=_known_names(name, names))
+
+
+def _known_names(name: str, names: set[str]) -> str:
+    from difflib import get_close_matches
+
+    folded = {candidate.casefold(): candidate for candidate in sorted(names)}
+    close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    if close:
+        return f"no prices are known for it; did you mean {' or '.join(close)}?"
+    shown = sorted(names)[:12]
+    more = "" if len(shown) == len(names) else f" and {len(names) - len(shown)} more (tunefare prices list)"
+    return f"no prices are known for it; there are {', '.join(shown)}{more}"
+
+
+def _bundled(gpus: GpuTable) -> PriceStore:
+    from cache.store import BundledStore
+
+    return BundledStore(gpus)
+
+
+def _own_offers(choice: MarketChoice, gpus: GpuTable, now: datetime) -> tuple[Offer, ...]:
+    if choice.offers is None:
+        return ()
+    from providers.own_offers import load_own_offers
+
+    return load_own_offers(choice.offers, gpus, now=now)
+
+
+def _discounted(offers: tuple[Offer, ...], choice: MarketChoice) -> tuple[Offer, ...]:
+    if not choice.discounts:
+        return offers
+    from providers.own_offers import apply_discounts
+
+    return apply_discounts(offers, choice.discounts, where=choice.where)

@@ -1,0 +1,124 @@
+"""What every use case starts with: input read and merged, the job completed, prices and tables at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optimizer.workload.job import Job, complete_job
+from optimizer.workload.job_input import JobInput
+from providers.errors import JobError, PricesUnavailable
+from providers.snapshot import make_snapshot
+
+from .clock import current_time
+from .market import MarketChoice, check_known, read_market
+from .settings import Settings, load_settings
+from .tables import Knowledge, load_tables
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cache.store import PriceStore
+    from providers.offer import PriceSnapshot
+
+COMMAND_LINE = "command line"
+
+BESIDE_THE_JOB = frozenset({"offers", "only_offers", "discounts", "usd_per_gpu_hour", "top", "now"})
+"""Fields of the input that say nothing about the job: what may accompany a `Job` that is already complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything a use case works on. `inputs` is what was said, merged; `where` names it in error messages."""
+
+    inputs: JobInput
+    job: Job
+    snapshot: PriceSnapshot
+    tables: Knowledge
+    now: datetime
+    where: str
+
+
+def prepare(
+    inputs: JobInput | Job | Path | str | None,
+    *,
+    flags: JobInput | None = None,
+    now: datetime | str | None = None,
+    settings: Settings | None = None,
+    store: PriceStore | None = None,
+    tables: Knowledge | None = None,
+    where: str = COMMAND_LINE,
+    needs_prices: bool = True,
+) -> Prepared:
+    """Return the complete job with the prices and tables that it is judged by. Arguments as in `planning.plan_job`.
+
+    Without `needs_prices` an empty price list is an empty snapshot. Raises JobError for input that is wrong or contradicts itself, KnowledgeMissing for an unknown model or GPU,
+    PricesUnavailable when there is no price.
+    """
+    known = load_tables() if tables is None else tables
+    merged, place = _merge(inputs, flags, where)
+    in_force = load_settings() if settings is None else settings
+    moment = _moment(now, merged, in_force, place)
+    try:
+        snapshot = read_market(_market_choice(merged, in_force, place), store=store, gpus=known.gpus, now=moment)
+    except PricesUnavailable:
+        if needs_prices:
+            raise
+        snapshot = make_snapshot(())
+    if isinstance(inputs, Job):
+        job = inputs
+    else:
+        asked = _with_settings(merged, in_force)
+        job = complete_job(asked, models=known.models, gpus=known.gpus, now=moment, where=place)
+    if snapshot.offers:
+        _check_places(job, snapshot, place)
+    return Prepared(inputs=merged, job=job, snapshot=snapshot, tables=known, now=moment, where=place)
+
+
+def _merge(inputs: JobInput | Job | Path | str | None, flags: JobInput | None, where: str) -> tuple[JobInput, str]:
+    """Return what was said, flags over file, and the place that error messages name."""
+    if isinstance(inputs, Path | str):
+        from optimizer.workload.job_file import read_job_file
+
+        return read_job_file(inputs).overridden_by(flags), str(inputs)
+    if isinstance(inputs, Job):
+        said = JobInput() if flags is None else flags
+        for key, value in said.said().items():
+            if key not in BESIDE_THE_JOB:
+                raise JobError(where=where, key=key, value=value, allowed="not beside a complete Job: change the job")
+        return said, where
+    return (JobInput() if inputs is None else inputs).overridden_by(flags), where
+
+
+def _moment(now: datetime | str | None, inputs: JobInput, settings: Settings, where: str) -> datetime:
+    if now is not None:
+        return current_time(now, where=where)
+    if inputs.now is not None:
+        return current_time(inputs.now, where=where)
+    if settings.now is not None:
+        return current_time(settings.now, where="environment", key="TUNEFARE_NOW")
+    return current_time()
+
+
+def _market_choice(inputs: JobInput, settings: Settings, where: str) -> MarketChoice:
+    stated = None if inputs.offers is None else Path(inputs.offers)
+    only = settings.only_offers if inputs.only_offers is None else inputs.only_offers
+    return MarketChoice(
+        offers=settings.offers if stated is None else stated,
+        only_offers=bool(only),
+        discounts={**settings.discounts, **(inputs.discounts or {})},
+        where=where,
+    )
+
+
+def _with_settings(inputs: JobInput, settings: Settings) -> JobInput:
+    if settings.max_price_age is None or inputs.max_price_age is not None:
+        return inputs
+    return inputs.overridden_by(JobInput(max_price_age=settings.max_price_age))
+
+
+def _check_places(job: Job, snapshot: PriceSnapshot, where: str) -> None:
+    """Refuse a provider or region that nothing is known of: a typing error would otherwise read as "nothing fits"."""
+    check_known(job.providers, {offer.provider for offer in snapshot.offers}, key="provider", where=where)
+    check_known(job.regions, {offer.region for offer in snapshot.offers}, key="region", where=where)

@@ -1,0 +1,229 @@
+"""From the recipe flags of `estimate` to a recipe: what was said is checked, what was not takes a stated default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from optimizer.physics.axes import (
+    Attention,
+    Checkpointing,
+    Loss,
+    Objective,
+    Offload,
+    Optimizer,
+    Precision,
+    Sharding,
+    Stack,
+    Tuning,
+)
+from optimizer.physics.recipe import Recipe, refusal
+from providers.errors import JobError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from enum import StrEnum
+
+    from optimizer.workload.job import Job
+    from providers.gpus import Gpu
+
+Word = TypeVar("Word", bound="StrEnum")
+
+MOST_GPUS_PER_NODE = 1024
+MOST_NODES = 10_000
+MOST_SEQUENCES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeChoice:
+    """The recipe flags of `estimate`, as written; None is "not said" and takes the default that fits the machine.
+
+    `gpus` counts GPUs per node. `checkpointing` True is full, or the words none, selective, full.
+    """
+
+    gpu: str | None = None
+    gpus: int | None = None
+    nodes: int | None = None
+    micro_batch: int | None = None
+    grad_accum: int | None = None
+    checkpointing: bool | str | None = None
+    attention: str | None = None
+    sharding: str | None = None
+    offload: str | None = None
+    loss: str | None = None
+    pure_bf16: bool | None = None
+    """True: `--pure-bf16`; False: `--mixed-precision`."""
+    usd_per_gpu_hour: Decimal | float | str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenRecipe:
+    """A recipe that makes sense on its machine; `job` is the job with the global batch that the recipe makes."""
+
+    recipe: Recipe
+    job: Job
+
+
+_OVERRULED = ("method and quantization =", "global batch =", "GPUs =", "nodes =", "pricing model =")
+"""Lines of the job's defaults that speak of a search, or that the recipe's own lines replace."""
+
+
+def _line(name: str, value: object, why: str = "default of estimate") -> str:
+    return f"{name} = {value} ({why})"
+
+
+def choose_recipe(
+    choice: RecipeChoice, job: Job, gpu: Gpu, *, gpus: int, nodes: int, batch_said: bool, where: str
+) -> ChosenRecipe:
+    """Return the recipe that the flags and the job name on `nodes` times `gpus` GPUs.
+
+    `batch_said` says whether the job's global batch was asked for: then micro-batch and accumulation must make exactly
+    it, otherwise it follows from them. Raises JobError for an unknown word, a batch that does not work out, and a mix
+    that makes no sense, with the reason.
+    """
+    defaults: list[str] = []
+    tuning, bits = _tuning(job, defaults, where)
+    offload = _word(Offload, choice.offload, "offload", where) or Offload.NONE
+    sharding = _word(Sharding, choice.sharding, "sharding", where)
+    if sharding is None:
+        sharding = _usual_sharding(tuning, offload, gpus * nodes)
+        defaults.append(_line("sharding", sharding))
+    micro_batch, grad_accum = _batch(choice, job, gpus * nodes, batch_said=batch_said, defaults=defaults, where=where)
+    unsloth = job.stack == Stack.UNSLOTH.value
+    recipe = Recipe(
+        tuning=tuning,
+        bits=bits,
+        objective=Objective(job.objective),
+        precision=_precision(choice.pure_bf16, gpu),
+        lora_rank=job.lora_rank,
+        target_modules=job.target_modules,
+        optimizer=Optimizer(job.optimizer),
+        loss=_word(Loss, choice.loss, "loss", where) or (Loss.FUSED if unsloth else Loss.STANDARD),
+        attention=_word(Attention, choice.attention, "attention", where) or Attention.SDPA,
+        checkpointing=_checkpointing(choice.checkpointing, defaults, where),
+        sharding=sharding,
+        offload=offload,
+        stack=Stack(job.stack),
+        stack_known=job.stack_known,
+        # Unsloth's kernels are what the stack is; elsewhere they are options that nobody said were on.
+        fused_kernels=unsloth,
+        micro_batch=micro_batch,
+        grad_accum=grad_accum,
+        seq_len=job.seq_len,
+        packing=job.packing,
+        padding_factor=_padding_factor(job, micro_batch),
+        variable_length=job.lengths is not None and not job.packing,
+        prompt_tokens=job.prompt_tokens,
+        response_tokens=job.response_tokens,
+        reward_params=0 if job.reward_model is None else job.reward_model.total_params,
+    )
+    reason = refusal(recipe, gpu=gpu, gpus=gpus * nodes)
+    if reason is not None:
+        raise JobError(where=where, key="recipe", value=recipe.name, allowed=f"makes no sense: {reason}")
+    batch = micro_batch * grad_accum * gpus * nodes
+    if not batch_said:
+        defaults.append(_line("global batch", f"{batch} sequences", "micro-batch x accumulation x GPUs"))
+    kept = (line for line in job.defaults_used if not line.startswith(_OVERRULED))
+    return ChosenRecipe(recipe=recipe, job=replace(job, global_batch=batch, defaults_used=(*kept, *defaults)))
+
+
+def _tuning(job: Job, defaults: list[str], where: str) -> tuple[Tuning, int]:
+    if len(job.methods) > 1:
+        raise JobError(
+            where=where, key="method", value=list(job.methods), allowed="one method: estimate does not search"
+        )
+    if len(job.quantization_bits) > 1:
+        raise JobError(
+            where=where,
+            key="quantization",
+            value=list(job.quantization_bits),
+            allowed="one width: estimate does not search",
+        )
+    method = job.methods[0] if job.methods else "lora"
+    bits = job.quantization_bits[0] if job.quantization_bits else 4 if method == "qlora" else 16
+    if not job.methods:
+        defaults.append(_line("method", "qlora" if bits == 4 else "lora"))
+    if not job.quantization_bits:
+        why = "what qlora means" if method == "qlora" else "default of estimate"
+        defaults.append(_line("quantization", bits, why))
+    return Tuning("lora" if method == "qlora" else method), bits
+
+
+def _usual_sharding(tuning: Tuning, offload: Offload, gpus: int) -> Sharding:
+    """Return how a run of this kind usually shares its work: adapters by DDP, all weights by ZeRO-3."""
+    if offload is not Offload.NONE:
+        return Sharding.ZERO3
+    if gpus == 1:
+        return Sharding.NONE
+    return Sharding.ZERO3 if tuning is Tuning.FULL else Sharding.DDP
+
+
+def _batch(
+    choice: RecipeChoice, job: Job, gpus: int, *, batch_said: bool, defaults: list[str], where: str
+) -> tuple[int, int]:
+    """Return micro-batch and accumulation; where one is not said it follows from the global batch."""
+    micro = _count(choice.micro_batch, "micro_batch", MOST_SEQUENCES, where)
+    accum = _count(choice.grad_accum, "grad_accum", MOST_SEQUENCES, where)
+    if micro is None and accum is not None and job.global_batch % (accum * gpus) == 0:
+        micro = job.global_batch // (accum * gpus)
+    if micro is None:
+        micro = 1
+        defaults.append(_line("micro-batch", micro))
+    if accum is None:
+        accum = max(1, round(job.global_batch / (micro * gpus)))
+        defaults.append(_line("gradient accumulation", accum, f"towards {job.global_batch} sequences a step"))
+    if batch_said and micro * accum * gpus != job.global_batch:
+        raise JobError(
+            where=where,
+            key="global_batch",
+            value=job.global_batch,
+            allowed=f"micro-batch {micro} x accumulation {accum} x {gpus} GPUs = {micro * accum * gpus}",
+        )
+    return micro, accum
+
+
+def _precision(pure_bf16: bool | None, gpu: Gpu) -> Precision:  # noqa: FBT001 - three-valued, as the flag is
+    if pure_bf16:
+        return Precision.BF16_PURE
+    # Without bf16 units mixed precision means fp16, as every framework does it.
+    return Precision.BF16_MIXED if gpu.supports_bf16 else Precision.FP16_MIXED
+
+
+def _checkpointing(said: bool | str | None, defaults: list[str], where: str) -> Checkpointing:  # noqa: FBT001 - likewise
+    if said is None:
+        defaults.append(_line("checkpointing", Checkpointing.FULL))
+        return Checkpointing.FULL
+    if isinstance(said, bool):
+        return Checkpointing.FULL if said else Checkpointing.NONE
+    return _word(Checkpointing, said, "checkpointing", where) or Checkpointing.FULL
+
+
+def _padding_factor(job: Job, micro_batch: int) -> float:
+    if job.packing or job.lengths is None:
+        return 1.0
+    return job.lengths.padding_factor(micro_batch, job.seq_len)
+
+
+def _word(axis: type[Word], said: str | None, key: str, where: str) -> Word | None:
+    if said is None:
+        return None
+    try:
+        return axis(said.strip().lower())
+    except ValueError as err:
+        raise JobError(where=where, key=key, value=said, allowed=f"one of {', '.join(axis)}") from err
+
+
+def _count(said: int | None, key: str, most: int, where: str) -> int | None:
+    """Return a count as said. Raises JobError for anything but a whole number from 1 to `most`."""
+    if said is None:
+        return None
+    if isinstance(said, bool) or not isinstance(said, int) or not 1 <= said <= most:
+        raise JobError(where=where, key=key, value=said, allowed=f"a whole number from 1 to {most}")
+    return said
+
+
+def machine_counts(choice: RecipeChoice, where: str) -> tuple[int, int]:
+    """Return GPUs per node and nodes, 1 where not said. Raises JobError outside the sensible range."""
+    gpus = _count(choice.gpus, "gpus", MOST_GPUS_PER_NODE, where)
+    nodes = _count(choice.nodes, "nodes", MOST_NODES, where)
+    return gpus or 1, nodes or 1

@@ -1,0 +1,84 @@
+"""Why something is not the choice, as a person reads it: the sentence, then both side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optimizer.search.constraints import UNITS
+
+from .colour import Meaning
+from .describe import (
+    describe_machine,
+    describe_method,
+    describe_pricing,
+    format_quote_range,
+)
+from .figures import (
+    format_dollars,
+    format_gib,
+    format_in_unit,
+    format_ppm,
+    format_span,
+)
+from .style import Style
+from .table import Column, format_heading, format_pairs, format_paragraph, format_table, join_sections
+
+if TYPE_CHECKING:
+    from optimizer.search.results import Candidate, Explanation
+
+VERDICTS: dict[str, tuple[str, Meaning]] = {
+    "chosen": ("It is the choice", Meaning.GOOD),
+    "dearer": ("It would do, and costs more", Meaning.TIGHT),
+    "infeasible": ("It breaks a limit", Meaning.BROKEN),
+    "absent": ("There is no such candidate", Meaning.BROKEN),
+}
+
+
+def format_explanation(explanation: Explanation, style: Style, *, deadline: bool = True) -> str:
+    """Return an explanation as text; `deadline` says whether the job has one, and chances are worth showing."""
+    words, meaning = VERDICTS.get(explanation.verdict, (explanation.verdict, Meaning.TIGHT))
+    title = f"{format_heading(f'Why not {explanation.spec}?', '', style)}  {style.paint(words, meaning)}"
+    return join_sections(
+        [
+            [title, *format_paragraph(explanation.sentence, style)],
+            _broken(explanation, style),
+            _side_by_side(explanation, style, deadline=deadline),
+        ]
+    )
+
+
+def _broken(explanation: Explanation, style: Style) -> list[str]:
+    """Return the limits that it breaks, each with what it needs and what is allowed."""
+    pairs = [
+        (limit.replace("_", " "), f"needs {format_in_unit(needed, unit)}, allowed {format_in_unit(allowed, unit)}")
+        for limit, (needed, allowed) in explanation.broken.items()
+        if (unit := UNITS.get(limit, "")) not in {"", "levels"}
+    ]
+    return [format_heading("Limits broken", "", style), *format_pairs(pairs, style)] if pairs else []
+
+
+def _side_by_side(explanation: Explanation, style: Style, *, deadline: bool) -> list[str]:
+    """Return the choice of the plan and what was asked about in two columns, line by line."""
+    asked, choice = explanation.candidate, explanation.choice
+    if asked is None or choice is None or explanation.verdict == "chosen":
+        return []
+    columns = [Column(title=""), Column(title="the choice", shrinks=True), Column(title="asked about", shrinks=True)]
+    ours, theirs = _facts(choice, deadline=deadline), _facts(asked, deadline=deadline)
+    rows = [[name, fact, other] for (name, fact), (_, other) in zip(ours, theirs, strict=True)]
+    return format_table(columns, rows, style)
+
+
+def _facts(candidate: Candidate, *, deadline: bool) -> list[tuple[str, str]]:
+    offer, quote, memory = candidate.offer, candidate.quote, candidate.memory
+    facts = [
+        ("machine", describe_machine(candidate)),
+        ("place", f"{offer.provider} {offer.zone or offer.region}"),
+        ("type", f"{offer.instance_type} {offer.variant or ''}".rstrip()),
+        ("paid", describe_pricing(offer)),
+        ("method", describe_method(candidate.recipe)),
+        ("cost", format_dollars(quote.expected_usd_micro)),
+        ("80 % within", format_quote_range(quote)),
+        ("time", format_span(candidate.duration_s.expected)),
+        ("memory", f"{format_gib(memory.needed.high)} of {format_gib(memory.usable_bytes)}"),
+    ]
+    return [*facts, ("in time", format_ppm(candidate.finish_probability_ppm))] if deadline else facts

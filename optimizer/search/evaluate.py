@@ -1,0 +1,142 @@
+"""One recipe on one machine, for `estimate`: the same physics and the same bill as the search, no search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optimizer.physics.recipe import refusal
+from optimizer.physics.tabulate import tabulate
+from providers.basis import Basis, Estimate, weakest
+from providers.errors import JobError, KnowledgeMissing
+from providers.offer import BillingTerms, PriceClass, PricingModel
+
+from .candidates import rented_disk_bytes
+from .cost import Bill, quote
+from .hardware import stretches
+from .physics_rows import evaluate_runs
+from .price_age import price_sigma
+from .results import Evaluation
+from .showing import memory_reading, speed_reading
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from optimizer.physics.recipe import Recipe
+    from optimizer.physics.tabulate import Machine
+    from optimizer.workload.job import Job
+    from providers.offer import Offer
+
+    from .physics_rows import PhysicsRows
+    from .tables import Tables
+
+
+def evaluate_one(
+    job: Job,
+    recipe: Recipe,
+    machine: Machine,
+    offer: Offer | None,
+    tables: Tables,
+    now: datetime,
+    *,
+    terms: BillingTerms | None = None,
+) -> Evaluation:
+    """Return memory, speed, duration and (with an offer) the cost of one recipe on one machine.
+
+    The offer prices `machine.nodes` instances; `terms` are its provider's billing terms (default: by the second).
+    Raises JobError for a mix that makes no sense, KnowledgeMissing where the speed of the chip is unknown.
+    """
+    reason = refusal(recipe, gpu=machine.gpu, gpus=machine.gpus)
+    if reason is not None:
+        raise JobError(where=job.name or "job", key="recipe", value=recipe.name, allowed=reason)
+    physics = evaluate_runs(job, tabulate([(job.model, recipe, machine)]), tables)
+    if not np.isfinite(physics.finish_s[0]):
+        raise KnowledgeMissing(f"the speed of {machine.gpu.id} is unknown: the GPU table lacks its figures")
+    spot = offer is not None and offer.pricing_model is PricingModel.SPOT
+    low, expected, high = (float(one[0]) if spot else 1.0 for one in stretches(job, physics))
+    total = physics.duration.total
+    speed = speed_reading(physics.speed)
+    bases = [speed.tokens_per_s.basis, Basis(job.basis), *([Basis.ASSUMED] if spot else [])]
+    duration = Estimate(
+        low=float(total.low[0]) * low,
+        expected=float(total.expected[0]) * expected,
+        high=float(total.high[0]) * high,
+        basis=weakest(bases),
+    )
+    parts_s = {name: float(part[0]) for name, part in physics.duration.parts_s.items()}
+    if spot:
+        parts_s["interruptions"] = duration.expected - sum(parts_s.values())
+    memory = memory_reading(physics.memory, usable_bytes=machine.gpu.usable_bytes)
+    host = machine.host_ram_bytes
+    return Evaluation(
+        gpu=machine.gpu,
+        gpus_per_node=machine.gpu_count,
+        nodes=machine.nodes,
+        recipe=recipe,
+        memory=memory,
+        speed=speed,
+        duration_s=duration,
+        duration_parts_s=parts_s,
+        finish_s_at_confidence=float(physics.finish_s[0]) * high,
+        finish_probability_ppm=_finish_probability_ppm(job, physics, now, lengthened=high),
+        quote=None
+        if offer is None
+        else quote(
+            _bill(
+                physics=physics,
+                machine=machine,
+                offer=offer,
+                terms=terms or BillingTerms(),
+                duration=duration,
+                parts_s=parts_s,
+                now=now,
+            ),
+            overheads=job.overheads,
+            runs=job.runs,
+            storage=tables.storage,
+        ),
+        quality=tables.matrices.quality(recipe.tuning.value, recipe.bits),
+        complexity=tables.matrices.complexity(recipe.tuning.value, recipe.bits),
+        fits=memory.needed.high <= memory.usable_bytes,
+        fits_expected=max(memory.required.expected, memory.load_required.expected) <= memory.usable_bytes,
+        host_fits=None if host is None else memory.host.high <= host,
+    )
+
+
+def _bill(
+    *,
+    physics: PhysicsRows,
+    machine: Machine,
+    offer: Offer,
+    terms: BillingTerms,
+    duration: Estimate,
+    parts_s: dict[str, float],
+    now: datetime,
+) -> Bill:
+    owned = offer.price_class is PriceClass.OWN
+    local = np.nan if offer.disk_bytes is None else float(offer.disk_bytes)
+    rented = rented_disk_bytes(physics.disk_bytes[:1], np.array([local]), owned=np.array([owned]))
+    return Bill(
+        unit_price_nano=offer.unit_price_nano,
+        terms=terms,
+        nodes=machine.nodes,
+        low_s=duration.low,
+        expected_s=duration.expected,
+        high_s=duration.high,
+        parts_s=parts_s,
+        price_sigma=price_sigma(
+            price_class=offer.price_class,
+            pricing_model=offer.pricing_model,
+            age_s=(now - offer.observed_at).total_seconds(),
+        ),
+        disk_bytes=float(rented[0]),
+        pays_egress=not owned,
+    )
+
+
+def _finish_probability_ppm(job: Job, physics: PhysicsRows, now: datetime, *, lengthened: float) -> int | None:
+    if job.deadline_at is None:
+        return None
+    left_s = (job.deadline_at - now).total_seconds() / lengthened
+    return round(float(physics.duration.probability_within(left_s)[0]) * 1e6)

@@ -1,0 +1,169 @@
+"""Why not that one? The cheapest candidate that matches what is asked, against the choice or the limit it breaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.units import format_duration
+
+from .candidates import Bills, affordable_bills, broken_of, join
+from .constraints import LIMITS, bit, names_of
+from .market import survey
+from .near_misses import figures_of
+from .planner import best_of
+from .results import Candidate, Explanation
+from .showing import candidate_at
+from .spec import Spec, parse_spec
+from .variants import METHODS
+from .wording import broken_clause, cost_of, name_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from optimizer.physics.runs import Bools, Ints
+    from optimizer.workload.job import Job
+    from providers.offer import PriceSnapshot
+
+    from .market import Market
+    from .tables import Tables
+
+
+def why_not(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, spec: str) -> Explanation:
+    """Return in one sentence with numbers why what `spec` names is not the choice.
+
+    `spec` is a GPU, provider, region, instance type, method, width, count, pricing model, or several: "H100 in
+    us-east-1", "qlora", "p4d.24xlarge", "8x A100 spot". It is looked for among everything there is, the methods and
+    node counts that the job does not allow included. Raises JobError for a word that names nothing known.
+    """
+    asked = parse_spec(spec, offers=snapshot.offers, gpus=tables.gpus)
+    market = survey(job, snapshot, tables, now=now, wide=True)
+    choice = _choice(market)
+    bills = join(market, _rows(market, asked), _places(market, asked))
+    if bills.count == 0:
+        return Explanation(
+            spec=asked.text, verdict="absent", sentence=_absent(market, snapshot, asked), candidate=None, choice=choice,
+            broken={},
+        )  # fmt: skip
+    masks = broken_of(market, bills)
+    fit = np.flatnonzero(masks == 0)
+    if fit.size == 0:
+        return _infeasible(market, asked, bills, masks, choice)
+    kept = bills.take(fit)
+    at = best_of(market, kept)
+    candidate = candidate_at(market, int(kept.place[at]), int(kept.hardware[at]), runs=job.runs)
+    same = choice is not None and _same(candidate, choice)
+    return Explanation(
+        spec=asked.text,
+        verdict="chosen" if same else "dearer",
+        sentence=_chosen(candidate) if same or choice is None else _dearer(candidate, choice),
+        candidate=candidate,
+        choice=choice,
+        broken={},
+    )
+
+
+def _choice(market: Market) -> Candidate | None:
+    bills, _ = affordable_bills(market)
+    if bills.count == 0:
+        return None
+    at = best_of(market, bills)
+    return candidate_at(market, int(bills.place[at]), int(bills.hardware[at]), runs=market.job.runs)
+
+
+def _rows(market: Market, asked: Spec) -> Ints:
+    # A variant stands for its twins: LoRA's row answers for rsLoRA.
+    named = [
+        any(asked.names_method(_method(tuning.value, one.bits), one.bits) for tuning in one.tunings)
+        for one in market.grid.variants
+    ]
+    known = np.isfinite(market.hardware.finish_s)
+    return np.flatnonzero(np.array(named, dtype=np.bool_)[market.hardware.variant] & known)
+
+
+def _method(tuning: str, bits: int) -> str:
+    return "qlora" if tuning == "lora" and bits == 4 else tuning
+
+
+def _places(market: Market, asked: Spec) -> Ints:
+    offers: Bools = np.array([asked.names_offer(offer) for offer in market.offers.offers], dtype=np.bool_)
+    places = market.places
+    allowed = np.full(places.count, fill_value=True) if asked.nodes is None else places.nodes == asked.nodes
+    return np.flatnonzero(offers[places.offer] & allowed)
+
+
+def _infeasible(market: Market, asked: Spec, bills: Bills, masks: Ints, choice: Candidate | None) -> Explanation:
+    """Explain by the candidate that breaks the fewest limits, each the least that any of those does, then the price."""
+    counts = sum(((masks & bit(limit)) != 0).astype(np.int64) for limit in LIMITS)
+    fewest = np.flatnonzero(counts == np.min(counts))
+    limits = names_of(int(masks[fewest[np.argmin(bills.expected_micro[fewest])]]))
+    alike = bills.take(fewest[masks[fewest] == masks[fewest[np.argmin(bills.expected_micro[fewest])]]])
+    needed, allowed = figures_of(market, limits[0], alike)
+    over = np.abs(needed - allowed)
+    nearest = np.flatnonzero(over == over.min())
+    at = int(nearest[np.argmin(alike.expected_micro[nearest])])
+    candidate = candidate_at(market, int(alike.place[at]), int(alike.hardware[at]), runs=market.job.runs)
+    one = alike.take(np.array([at]))
+    broken = {}
+    for limit in limits:
+        need, have = figures_of(market, limit, one)
+        broken[limit] = (float(need[0]), float(have[0]))
+    clauses = [
+        broken_clause(limit, candidate, market.job, needed=need, allowed=have) for limit, (need, have) in broken.items()
+    ]
+    against = f"; the choice, {name_of(choice)}, costs {cost_of(choice)}" if choice is not None else ""
+    sentence = f"{name_of(candidate)} would cost {cost_of(candidate)}, but {', and it '.join(clauses)}{against}."
+    return Explanation(
+        spec=asked.text,
+        verdict="infeasible",
+        sentence=sentence,
+        candidate=candidate,
+        choice=choice,
+        broken=broken,
+    )
+
+
+def _chosen(candidate: Candidate) -> str:
+    return f"That is the choice: {name_of(candidate)} costs {cost_of(candidate)}."
+
+
+def _dearer(candidate: Candidate, choice: Candidate) -> str:
+    own, best = candidate.quote.expected_usd_micro, choice.quote.expected_usd_micro
+    if own == best:
+        return f"{name_of(candidate)} costs {cost_of(candidate)} too, and the tie goes to {name_of(choice)}."
+    more = f", {100.0 * (own / best - 1.0):.0f} % more than" if best > 0 else ", against"
+    speed = (
+        f"it ends in {format_duration(candidate.duration_s.expected)} instead of "
+        f"{format_duration(choice.duration_s.expected)}"
+    )
+    return f"{name_of(candidate)} costs {cost_of(candidate)}{more} {name_of(choice)} at {cost_of(choice)}; {speed}."
+
+
+def _same(candidate: Candidate, choice: Candidate) -> bool:
+    return (
+        candidate.offer.key == choice.offer.key
+        and candidate.nodes == choice.nodes
+        and candidate.recipe == choice.recipe
+    )
+
+
+def _absent(market: Market, snapshot: PriceSnapshot, asked: Spec) -> str:
+    """Say why nothing matches: no such offer, one that cannot be used, or no recipe for it."""
+    if asked.methods and not any(
+        asked.names_method(_method(tuning.value, one.bits), one.bits)
+        for one in market.grid.variants
+        for tuning in one.tunings
+    ):
+        return f"{asked.text}: no recipe of that method and width makes sense (methods: {', '.join(METHODS)})."
+    known = [offer for offer in snapshot.offers if asked.names_offer(offer)]
+    if not known:
+        return f"{asked.text}: none of the {len(snapshot.offers)} offers matches all of that."
+    usable = [offer for offer in market.offers.offers if asked.names_offer(offer)]
+    if not usable:
+        return f"{asked.text}: {len(known)} offers match, and none can be used (GPU unknown or not modelled, no price)."
+    sizes = sorted({offer.gpu_count for offer in usable})
+    return (
+        f"{asked.text}: {len(usable)} offers match, but {' or '.join(map(str, sizes))} GPUs do not divide "
+        f"the global batch of {market.job.global_batch} in any recipe that makes sense there."
+    )

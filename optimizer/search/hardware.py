@@ -1,0 +1,234 @@
+"""Hardware classes, and the grid points on them: where physics, interruptions and the limits on hardware come together.
+
+A hardware class is what decides memory and time: GPU, GPUs per node, nodes, host RAM, network, disk, and whether it can
+be taken away (spot). Host RAM, disk and spot change no estimate of memory or speed, so physics runs on fewer classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optimizer.workload.matrices import complexity_rank, quality_rank
+from providers.offer import PricingModel
+
+from .constraints import HardwareView, Slack, broken_mask, hardware_slacks
+from .interruptions import ASSUMED_RATE, MANUAL_RESTART_S, stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from optimizer.physics.runs import Floats, Ints
+    from optimizer.physics.tabulate import Machine
+    from optimizer.workload.job import Job
+    from optimizer.workload.matrices import Matrices
+
+    from .grid import GridRows, RecipeGrid
+    from .offers_columns import OfferColumns
+    from .physics_rows import PhysicsRows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareClass:
+    """A kind of node (index into the machines of the offers), how many of them, and whether they can be taken away."""
+
+    machine: int
+    nodes: int
+    spot: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareRows:
+    """Grid points on hardware classes: m rows grouped by class, within a class in grid order (by recipe name).
+
+    The rows of class c are `start[c]` to `start[c + 1]`. `row` points into the physics rows. `copies` counts the
+    recipes that a row stands for (2 where rsLoRA shares LoRA's row). Times in seconds, interruptions included.
+    """
+
+    klass: Ints
+    start: Ints
+    row: Ints
+    variant: Ints
+    copies: Ints
+    stretch: Floats
+    """Factor by which interruptions lengthen the median; 1 on machines that stay."""
+    stretch_high: Floats
+    low_s: Floats
+    expected_s: Floats
+    high_s: Floats
+    finish_s: Floats
+    disk_bytes: Floats
+    slacks: dict[str, Slack]
+    broken: Ints
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self.row.shape[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Offer x nodes: k rows, fewest nodes first, then in the order of the offers.
+
+    `broken` masks the limits that the offer breaks.
+    """
+
+    offer: Ints
+    nodes: Ints
+    klass: Ints
+    broken: Ints
+    slacks: dict[str, Slack]
+    """Per offer, not per place."""
+
+    @property
+    def count(self) -> int:
+        """Number of places."""
+        return int(self.offer.shape[0])
+
+
+def classes_of(offers: OfferColumns, node_counts: Sequence[int]) -> tuple[list[HardwareClass], Places]:
+    """Return the distinct hardware classes, and every offer at every node count, its limits not yet judged.
+
+    Machines of one GPU are not strung together: a network between single GPUs costs more than it brings.
+    """
+    index: dict[tuple[int, int, bool], int] = {}
+    table: list[tuple[int, int, int]] = []
+    for nodes in node_counts:
+        for position, offer in enumerate(offers.offers):
+            if nodes > 1 and offer.gpu_count == 1:
+                continue
+            key = (int(offers.machine[position]), nodes, offer.pricing_model is PricingModel.SPOT)
+            table.append((position, nodes, index.setdefault(key, len(index))))
+    columns = np.array(table, dtype=np.int64).reshape(-1, 3)
+    places = Places(
+        offer=columns[:, 0],
+        nodes=columns[:, 1],
+        klass=columns[:, 2],
+        broken=np.zeros(len(table), dtype=np.int64),
+        slacks={},
+    )
+    return [HardwareClass(machine=machine, nodes=nodes, spot=spot) for machine, nodes, spot in index], places
+
+
+def physics_classes(classes: Sequence[HardwareClass], offers: OfferColumns) -> tuple[Ints, list[Machine]]:
+    """Return for each hardware class its physics class, and the machines of those (host RAM and disk left open)."""
+    index: dict[tuple[str, int, int, float | None], int] = {}
+    machines: list[Machine] = []
+    where = np.zeros(len(classes), dtype=np.int64)
+    for position, klass in enumerate(classes):
+        node = offers.machines[klass.machine]
+        key = (node.gpu.id, node.gpu_count, klass.nodes, node.network_bytes_per_s)
+        if key not in index:
+            index[key] = len(machines)
+            machines.append(replace(node, nodes=klass.nodes, host_ram_bytes=None, disk_bytes=None))
+        where[position] = index[key]
+    return where, machines
+
+
+def hardware_rows(
+    *,
+    job: Job,
+    now: datetime,
+    matrices: Matrices,
+    offers: OfferColumns,
+    grid: RecipeGrid,
+    rows: GridRows,
+    physics: PhysicsRows,
+    classes: Sequence[HardwareClass],
+    physics_class: Ints,
+) -> HardwareRows:
+    """Return the physics rows spread over the hardware classes, each judged against the limits of the job."""
+    sizes = np.diff(rows.start)[physics_class]
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    klass = np.repeat(np.arange(len(classes)), sizes)
+    row = np.arange(start[-1]) - np.repeat(start[:-1] - rows.start[physics_class], sizes)
+    variant = grid.variant[rows.base[row]]
+    stretched = stretches(job, physics)
+    spot = np.array([one.spot for one in classes], dtype=np.bool_)[klass]
+    low, expected, high = (np.where(spot, factor[row], 1.0) for factor in stretched)
+    total = physics.duration.total
+    finish_s = physics.finish_s[row] * high
+    view = _view(
+        matrices=matrices,
+        offers=offers,
+        grid=grid,
+        physics=physics,
+        classes=classes,
+        klass=klass,
+        row=row,
+        variant=variant,
+        finish_s=finish_s,
+    )
+    slacks = hardware_slacks(job, view, now=now)
+    return HardwareRows(
+        klass=klass,
+        start=start,
+        row=row,
+        variant=variant,
+        copies=np.array([len(one.tunings) for one in grid.variants], dtype=np.int64)[variant],
+        stretch=expected,
+        stretch_high=high,
+        low_s=total.low[row] * low,
+        expected_s=total.expected[row] * expected,
+        high_s=total.high[row] * high,
+        finish_s=finish_s,
+        disk_bytes=physics.disk_bytes[row],
+        slacks=slacks,
+        broken=broken_mask(slacks, row.shape[0]),
+    )
+
+
+def stretches(job: Job, physics: PhysicsRows) -> tuple[Floats, Floats, Floats]:
+    """Return by what factor interruptions lengthen each physics row at the low, central and high rate."""
+    by_hand = MANUAL_RESTART_S if job.executor == "none" else 0.0
+    segment_s = job.overheads.checkpoint_every_s + physics.checkpoint_s
+    low, expected, high = (
+        stretch(rate_per_hour=rate, segment_s=segment_s, restart_s=physics.restart_s + by_hand)
+        for rate in (ASSUMED_RATE.low_per_hour, ASSUMED_RATE.expected_per_hour, ASSUMED_RATE.high_per_hour)
+    )
+    return low, expected, high
+
+
+def _view(
+    *,
+    matrices: Matrices,
+    offers: OfferColumns,
+    grid: RecipeGrid,
+    physics: PhysicsRows,
+    classes: Sequence[HardwareClass],
+    klass: Ints,
+    row: Ints,
+    variant: Ints,
+    finish_s: Floats,
+) -> HardwareView:
+    def per_class(values: list[float]) -> Floats:
+        return np.array(values, dtype=np.float64)[klass]
+
+    def per_variant(values: list[float]) -> Floats:
+        return np.array(values, dtype=np.float64)[variant]
+
+    nodes = [(offers.machines[one.machine], one.nodes) for one in classes]
+    named = [(one.tuning.value, one.bits) for one in grid.variants]
+    return HardwareView(
+        usable_bytes=per_class([node.gpu.usable_bytes for node, _ in nodes]),
+        needed_bytes=physics.needed_bytes[row],
+        host_ram_bytes=per_class([_known(node.host_ram_bytes) for node, _ in nodes]),
+        host_bytes=physics.host_bytes[row],
+        local_disk_bytes=per_class([_known(node.disk_bytes) for node, _ in nodes]),
+        nvme_bytes=physics.nvme_bytes[row],
+        offloads=physics.offloads[row],
+        finish_s=finish_s,
+        quality=per_variant([quality_rank(matrices.quality(*name)) for name in named]),
+        complexity=per_variant([complexity_rank(matrices.complexity(*name)) for name in named]),
+        method_allowed=np.array([one.allowed for one in grid.variants], dtype=np.bool_)[variant],
+        gpus=per_class([node.gpu_count * count for node, count in nodes]),
+        nodes=per_class([count for _, count in nodes]),
+    )
+
+
+def _known(value: float | None) -> float:
+    return np.nan if value is None else value

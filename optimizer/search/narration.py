@@ -1,0 +1,106 @@
+"""What a plan says beside its figures: why others lost, and what the reader has to know to trust it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.money import format_usd
+from providers.offer import PriceClass, PricingModel
+from providers.units import format_duration
+
+from .interruptions import ASSUMED_RATE
+from .near_misses import cheaper_than
+from .showing import candidate_at
+from .wording import broken_clause, cost_of, machine_name, method_name, name_of
+
+if TYPE_CHECKING:
+    from .candidates import Bills
+    from .market import Market
+    from .results import Candidate
+
+
+def lost_sentences(
+    market: Market, bills: Bills, choices: tuple[Candidate, ...], others: tuple[Candidate, ...]
+) -> tuple[str, ...]:
+    """Return why others lost, one sentence each: the runner-up, the fastest, the other methods, the cheaper ones that
+    break a limit."""
+    choice = choices[0]
+    cost = choice.quote.expected_usd_micro
+    said: list[str] = []
+    if others:
+        said.append(f"{name_of(others[0])} costs {_compared(others[0], cost)}.")
+    said.extend(_fastest(market, bills, choice))
+    said.extend(_methods(market, bills, choice))
+    for miss in cheaper_than(market, cost):
+        clause = broken_clause(miss.limit, miss.candidate, market.job, needed=miss.required, allowed=miss.allowed)
+        said.append(f"{name_of(miss.candidate)} would cost {cost_of(miss.candidate)}, but {clause}.")
+    return tuple(said)
+
+
+def plan_notes(market: Market, choices: tuple[Candidate, ...]) -> tuple[str, ...]:
+    """Return what the reader has to know: assumptions behind the choice that move its figures."""
+    notes: list[str] = []
+    if any(len(variant.tunings) > 1 for variant in market.grid.variants):
+        notes.append("rsLoRA scales the adapter's output by another constant and costs what LoRA costs.")
+    for choice in choices:
+        offer = choice.offer
+        if offer.pricing_model is PricingModel.SPOT:
+            notes.append(_spot_note(market))
+        if offer.price_class is PriceClass.LIST:
+            age_s = (market.now - offer.observed_at).total_seconds()
+            age = format_duration(max(age_s, 0))
+            notes.append(f"The price of {offer.provider} is a list price observed {age} ago.")
+        if choice.nodes > 1 and offer.network_bytes_per_s is None:
+            notes.append(f"The network between {choice.nodes} nodes is unknown ({offer.instance_type}): assumed.")
+        if any(item.name == "disk" for item in choice.quote.items):
+            notes.append("Disk is priced at an assumed rate; it may be included.")
+    if any(choice.recipe.tuning.value == "full" for choice in choices):
+        notes.append("Full fine-tuning keeps fp32 master weights (mixed precision); pure 16-bit halves its memory.")
+    return tuple(dict.fromkeys(notes))
+
+
+def _compared(candidate: Candidate, cost_micro: int) -> str:
+    own = candidate.quote.expected_usd_micro
+    if cost_micro <= 0:
+        return format_usd(own)
+    return f"{format_usd(own)}, {100.0 * (own / cost_micro - 1.0):.0f} % more"
+
+
+def _fastest(market: Market, bills: Bills, choice: Candidate) -> list[str]:
+    finish = market.hardware.finish_s[bills.hardware]
+    at = int(np.lexsort((bills.expected_micro, finish))[0])
+    fastest = candidate_at(market, int(bills.place[at]), int(bills.hardware[at]))
+    if fastest.finish_s_at_confidence >= choice.finish_s_at_confidence:
+        return []
+    sentence = (
+        f"The fastest, {method_name(fastest)} on {machine_name(fastest)}, ends in "
+        f"{format_duration(fastest.duration_s.expected)} instead of {format_duration(choice.duration_s.expected)} "
+        f"and costs {_compared(fastest, choice.quote.expected_usd_micro)}."
+    )
+    return [sentence]
+
+
+def _methods(market: Market, bills: Bills, choice: Candidate) -> list[str]:
+    """Return the cheapest of each other method in one sentence."""
+    parts = []
+    variant = market.hardware.variant[bills.hardware]
+    for index, one in enumerate(market.grid.variants):
+        rows = np.flatnonzero(variant == index)
+        if (one.tuning, one.bits) == (choice.recipe.tuning, choice.recipe.bits) or rows.size == 0:
+            continue
+        at = int(rows[np.argmin(bills.expected_micro[rows])])
+        cheapest = candidate_at(market, int(bills.place[at]), int(bills.hardware[at]))
+        parts.append(f"{method_name(cheapest)} {cost_of(cheapest)} on {machine_name(cheapest)}")
+    return [f"Other methods at their cheapest: {'; '.join(parts)}."] if parts else []
+
+
+def _spot_note(market: Market) -> str:
+    rate = (
+        f"Interruptions of spot machines are assumed at {ASSUMED_RATE.expected_per_hour:g} an hour "
+        f"({ASSUMED_RATE.low_per_hour:g} to {ASSUMED_RATE.high_per_hour:g})"
+    )
+    if market.job.executor == "none":
+        return f"{rate}; nobody acts on them (executor none), so spot has no safety net: the deadline may be missed."
+    return f"{rate}."

@@ -1,0 +1,116 @@
+"""Sentences with numbers: how candidates are named, and how a broken limit reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
+from providers.money import format_usd
+from providers.offer import PricingModel
+from providers.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from optimizer.workload.job import Job
+
+    from .results import Candidate
+
+
+def machine_name(candidate: Candidate) -> str:
+    """Return "2 x 8x H100-SXM-80GB": nodes, GPUs per node, GPU."""
+    nodes = f"{candidate.nodes} x " if candidate.nodes > 1 else ""
+    return f"{nodes}{candidate.offer.gpu_count}x {candidate.gpu.id}"
+
+
+def place_name(candidate: Candidate) -> str:
+    """Return "aws p5.48xlarge in us-east-1, spot": who rents it out, where, and how it is paid."""
+    offer = candidate.offer
+    place = offer.zone or offer.region
+    where = "" if place in {"", "unknown"} else f" in {place}"
+    paid = "" if offer.pricing_model is PricingModel.ON_DEMAND else f", {offer.pricing_model}"
+    return f"{offer.provider} {offer.instance_type}{where}{paid}"
+
+
+def method_name(candidate: Candidate) -> str:
+    """Return "lora at 16 bits", "qlora", "full fine-tuning"."""
+    recipe = candidate.recipe
+    if recipe.method == "qlora":
+        return "qlora"
+    return "full fine-tuning" if recipe.method == "full" else f"{recipe.method} at {recipe.bits} bits"
+
+
+def name_of(candidate: Candidate) -> str:
+    """Return machine, place and method of a candidate."""
+    return f"{method_name(candidate)} on {machine_name(candidate)} ({place_name(candidate)})"
+
+
+def cost_of(candidate: Candidate) -> str:
+    """Return the expected cost of one run."""
+    return format_usd(candidate.quote.expected_usd_micro)
+
+
+def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, allowed: float) -> str:
+    """Return one clause that says by how much `candidate` breaks `limit`."""
+    clauses = {
+        "memory": f"needs {format_bytes(needed)} of GPU memory (high end), and {format_bytes(allowed)} are usable",
+        "host_memory": f"needs {format_bytes(needed)} of host memory (high end), and "
+        + (f"the node has {format_bytes(allowed)}" if allowed > 0 else "the memory of the node is unknown"),
+        "nvme": f"needs {format_bytes(needed)} of local NVMe, and "
+        + (f"the node has {format_bytes(allowed)}" if allowed > 0 else "the node's disk is unknown"),
+        "speed_known": "has no known speed",
+        "deadline": (
+            f"needs {format_duration(needed)} (at {job.confidence_ppm / 1e4:g} % confidence), "
+            f"and the deadline leaves {format_duration(allowed) if allowed > 0 else 'nothing'}"
+        ),
+        "quality_floor": f"reaches quality {candidate.quality}, and the floor is {_level(QUALITY_ORDER, needed)}",
+        "max_complexity": (
+            f"is of complexity {candidate.complexity}, and the ceiling is {_level(COMPLEXITY_ORDER, allowed)}"
+        ),
+        "method": f"is {method_name(candidate)}, which was not asked for",
+        "max_gpus": f"uses {needed:.0f} GPUs, and the limit is {allowed:.0f}",
+        "max_nodes": f"uses {needed:.0f} nodes, and the limit is {allowed:.0f}",
+        "provider": f"is at {candidate.offer.provider}, and only {', '.join(job.providers)} may be used",
+        "region": f"is in {candidate.offer.region}, and only {', '.join(job.regions)} may be used",
+        "gpu": f"is a {candidate.gpu.id}, and only {', '.join(job.gpus)} may be used",
+        "exclude_gpu": f"is a {candidate.gpu.id}, which is excluded",
+        "pricing_model": _pricing_clause(candidate, job),
+        "max_price_age": (
+            f"has a price {format_duration(max(needed, 0.0))} old, and at most {format_duration(allowed)} are accepted"
+        ),
+        "budget": f"may cost {format_usd(round(needed))} (high end), and the budget is {format_usd(round(allowed))}",
+    }
+    return clauses[limit]
+
+
+def relaxing(limit: str, *, needed: float) -> str:
+    """Return what a person would have to change to let a candidate through."""
+    changes = {
+        "memory": "use a GPU with more memory",
+        "host_memory": "use a node whose host memory is known to suffice",
+        "nvme": "use a node whose NVMe is known to suffice",
+        "speed_known": "measure its speed",
+        "deadline": f"set the deadline to {format_duration(needed)} or later",
+        "quality_floor": "lower the quality floor",
+        "max_complexity": "raise the complexity ceiling",
+        "method": "allow this method",
+        "max_gpus": f"allow {needed:.0f} GPUs",
+        "max_nodes": f"allow {needed:.0f} nodes",
+        "provider": "allow this provider",
+        "region": "allow this region",
+        "gpu": "allow this GPU",
+        "exclude_gpu": "do not exclude this GPU",
+        "pricing_model": "allow this pricing model",
+        "max_price_age": f"accept prices {format_duration(max(needed, 1.0))} old, or refresh them",
+        "budget": f"raise the budget to {format_usd(round(needed))}",
+    }
+    return changes[limit]
+
+
+def _pricing_clause(candidate: Candidate, job: Job) -> str:
+    model = candidate.offer.pricing_model.value
+    if job.pricing_models:
+        return f"is {model}, and only {', '.join(job.pricing_models)} may be used"
+    return f"is {model}, which was not asked for and whose price is not fresh"
+
+
+def _level(order: tuple[str, ...], rank: float) -> str:
+    return order[int(rank)] if 0 <= int(rank) < len(order) else "?"

@@ -1,0 +1,146 @@
+"""Estimates, price lists, matrices and sums as people read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from optimizer.report.answers import EstimateAnswer, PricedOffer, PriceListAnswer
+from optimizer.report.style import Style
+from optimizer.report.table import text_width
+from optimizer.report.text_calculate import Calculation, format_calculation
+from optimizer.report.text_estimate import format_estimate
+from optimizer.report.text_methods import format_methods
+from optimizer.report.text_models import format_models
+from optimizer.report.text_prices import format_prices
+from optimizer.workload.calculator import estimate_cost
+from optimizer.workload.decision import decide
+from optimizer.workload.matrices import load_matrices
+from optimizer.workload.models import load_models
+from providers.basis import Basis, Estimate
+from providers.offer import PriceClass, PricingModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optimizer.search.results import Plan
+
+    Compare = Callable[[str, str], None]
+
+NARROW = Style(width=80)
+
+
+@pytest.fixture
+def answer(invented_plan: Plan) -> EstimateAnswer:
+    (choice,) = invented_plan.choices
+    return EstimateAnswer(
+        made_at=invented_plan.made_at, job=invented_plan.job, recipe=choice.recipe, gpu=choice.gpu, gpus_per_node=2,
+        nodes=1, memory=choice.memory, speed=choice.speed, duration_s=choice.duration_s,
+        duration_parts_s=dict(choice.duration_parts_s), finish_probability_ppm=999_321, quote=choice.quote,
+        offer=choice.offer, price_from="offer", usd_per_gpu_hour_nano=1_605_000_000, quality="med-high",
+        complexity="medium", fits=True, fits_expected=True, snapshot=invented_plan.snapshot,
+        notes=("An invented note.",),
+    )  # fmt: skip
+
+
+def test_an_estimate_reads_as_written_down(answer: EstimateAnswer, golden: Compare) -> None:
+    golden("estimate.txt", format_estimate(answer, NARROW))
+
+
+def test_an_estimate_without_a_price_says_what_would_tell(answer: EstimateAnswer) -> None:
+    unknown = dataclasses.replace(answer, quote=None, offer=None, price_from="unknown", usd_per_gpu_hour_nano=None)
+    text = format_estimate(unknown, NARROW)
+    assert "unknown: no offer of this machine is known; give --usd-per-gpu-hour" in " ".join(text.split())
+    assert "The bill" not in text
+
+
+def test_an_estimate_at_a_given_price_says_so(answer: EstimateAnswer) -> None:
+    text = format_estimate(dataclasses.replace(answer, offer=None, price_from="given"), NARROW)
+    assert "at $1.60 per GPU-hour, as given" in text or "at $1.61 per GPU-hour, as given" in text
+
+
+@pytest.mark.parametrize(
+    ("fits", "expected", "verdict"), [(True, True, "Fits  "), (False, True, "May fit  "), (False, False, "Does not fit  ")]
+)
+def test_the_verdict_has_three_values(answer: EstimateAnswer, fits: bool, expected: bool, verdict: str) -> None:
+    factor = 0.5 if fits else 1.2
+    usable = answer.memory.usable_bytes
+    need = Estimate(low=usable * 0.4, expected=usable * 0.45, high=usable * factor, basis=Basis.DERIVED)
+    changed = dataclasses.replace(
+        answer, fits=fits, fits_expected=expected, memory=dataclasses.replace(answer.memory, required=need)
+    )
+    (line,) = [line for line in format_estimate(changed, NARROW).splitlines() if line.startswith(verdict)]
+    assert line.endswith("30.0 GiB to spare at the high end" if fits else "lacks 12.0 GiB at the high end")
+
+
+def test_memory_of_the_host_is_named_when_used(answer: EstimateAnswer) -> None:
+    assert "Host RAM  22.0 GiB per node" in format_estimate(answer, NARROW)
+    nothing = Estimate(low=0.0, expected=0.0, high=0.0, basis=Basis.DERIVED)
+    without = dataclasses.replace(answer, memory=dataclasses.replace(answer.memory, host=nothing))
+    assert "Host RAM" not in format_estimate(without, NARROW)
+
+
+@pytest.fixture
+def price_list(invented_plan: Plan) -> PriceListAnswer:
+    (choice,) = invented_plan.choices
+    now = invented_plan.made_at
+    offers = [
+        (choice.offer, "fresh"),
+        (
+            dataclasses.replace(
+                choice.offer, provider="cirrus", region="far-away-region-17", zone="far-away-region-17b", variant=None,
+                instance_type="giant.superlong.48xlarge", gpu_count=8, unit_price_nano=98_320_000_000,
+                pricing_model=PricingModel.SPOT, observed_at=now - timedelta(days=180),
+            ),
+            "expired",
+        ),
+        (
+            dataclasses.replace(
+                choice.offer, provider="own", gpu=None, gpu_name="Zeta 1", gpu_count=1, unit_price_nano=0,
+                price_class=PriceClass.OWN, observed_at=now, variant=None,
+            ),
+            "fresh",
+        ),
+    ]  # fmt: skip
+    rows = tuple(
+        PricedOffer(offer=offer, age_s=int((now - offer.observed_at).total_seconds()), freshness=freshness)
+        for offer, freshness in offers
+    )
+    return PriceListAnswer(made_at=now, offers=rows, total=1234, sha256="cd" * 32)
+
+
+def test_a_price_list_reads_as_written_down(price_list: PriceListAnswer, golden: Compare) -> None:
+    golden("prices.txt", format_prices(price_list, NARROW))
+
+
+def test_an_empty_price_list_says_so(price_list: PriceListAnswer) -> None:
+    text = format_prices(dataclasses.replace(price_list, offers=()), NARROW)
+    assert text == "Prices  0 of 1,234 offers, per hour\n  No offer passes the filters.\n"
+
+
+def test_the_matrices_read_as_written_down(golden: Compare) -> None:
+    golden("methods.txt", format_methods(load_matrices(), None, NARROW))
+
+
+def test_a_decision_stands_on_top(golden: Compare) -> None:
+    decision = decide(budget_tight=False, low_vram=False, domain_shift=True, alignment=True)
+    golden("methods-decision.txt", format_methods(load_matrices(), decision, NARROW))
+
+
+def test_a_calculation_reads_as_written_down(golden: Compare) -> None:
+    inputs = {
+        "tokens_per_sample": 400.0, "n_samples": 13_300.0, "epochs": 4.0, "tps_per_gpu": 100.0, "num_gpus": 4.0,
+        "utilization": 0.99, "price_per_gpu_hour": 0.26,
+    }  # fmt: skip
+    golden("calculate.txt", format_calculation(Calculation(**inputs, **estimate_cost(**inputs)), NARROW))
+
+
+def test_the_list_of_models_never_cuts_a_name() -> None:
+    models = load_models()
+    text = format_models(models, NARROW)
+    for name in models.names():
+        assert name in text
+    assert max(text_width(line) for line in text.splitlines()) <= 80

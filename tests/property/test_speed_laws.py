@@ -1,0 +1,237 @@
+"""Laws of the time model that the search prunes by, over real models and cards and the shipped constants."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from optimizer.physics.axes import (
+    Attention,
+    Checkpointing,
+    Loss,
+    Objective,
+    Offload,
+    Optimizer,
+    Precision,
+    Sharding,
+    Stack,
+    Tuning,
+)
+from optimizer.physics.duration import estimate_duration
+from optimizer.physics.recipe import Recipe
+from optimizer.physics.speed_constants import load_speed_constants
+from optimizer.physics.tabulate import Machine, tabulate
+from optimizer.physics.throughput import estimate_throughput
+from optimizer.workload.job import Overheads
+from optimizer.workload.models import load_models
+from providers.gpus import load_gpus
+
+MODELS = [load_models().resolve(name) for name in ("Llama-3.2-1B", "Llama-3.1-8B", "Qwen2.5-32B", "Mixtral-8x7B-v0.1")]
+GPUS = [
+    load_gpus().by_id[name] for name in ("T4-16GB", "RTX-4090-24GB", "A100-SXM-80GB", "H100-SXM-80GB", "B200-SXM-180GB")
+]
+NVLINK = [gpu for gpu in GPUS if gpu.link_kind in {"nvlink", "nvswitch"}]
+CONSTANTS = load_speed_constants()
+SLACK = 1.0 + 1e-9
+
+
+@st.composite
+def recipes(draw: st.DrawFn, objectives: tuple[Objective, ...] = tuple(Objective)) -> Recipe:
+    tuning = draw(st.sampled_from(Tuning))
+    bits = 16 if tuning is Tuning.FULL else draw(st.sampled_from((16, 8, 4)))
+    objective = draw(st.sampled_from(objectives))
+    aligned = objective is not Objective.SFT
+    return Recipe(
+        tuning=tuning,
+        bits=bits,
+        objective=objective,
+        precision=draw(st.sampled_from((Precision.BF16_PURE, Precision.BF16_MIXED, Precision.FP16_MIXED))),
+        lora_rank=draw(st.sampled_from((4, 64))),
+        optimizer=draw(st.sampled_from(Optimizer)),
+        loss=draw(st.sampled_from(Loss)),
+        attention=draw(st.sampled_from(Attention)),
+        checkpointing=draw(st.sampled_from(Checkpointing)),
+        compiled=draw(st.booleans()),
+        sharding=draw(st.sampled_from(Sharding)),
+        offload=draw(st.sampled_from(Offload)),
+        stack=draw(st.sampled_from(Stack)),
+        stack_known=draw(st.booleans()),
+        fused_kernels=draw(st.booleans()),
+        micro_batch=draw(st.sampled_from((1, 2, 16))),
+        grad_accum=draw(st.sampled_from((1, 8))),
+        seq_len=draw(st.sampled_from((128, 2048, 16384))),
+        padding_factor=draw(st.sampled_from((1.0, 1.7))),
+        prompt_tokens=64 if aligned else 0,
+        response_tokens=64 if aligned else 0,
+        reward_params=10**9 if aligned else 0,
+    )
+
+
+machines = st.builds(
+    Machine, gpu=st.sampled_from(GPUS), gpu_count=st.sampled_from((1, 2, 8)), nodes=st.sampled_from((1, 1, 4)),
+    network_bytes_per_s=st.sampled_from((None, 1e9, 400e9)),
+)  # fmt: skip
+models = st.sampled_from(MODELS)
+
+
+def speeds(model, machine, *ways: Recipe) -> list[float]:
+    """Return the expected tokens/s of each way, evaluated side by side."""
+    found = estimate_throughput(tabulate([(model, way, machine) for way in ways]), CONSTANTS)
+    return found.tokens_per_s.expected.tolist()
+
+
+@given(model=models, machine=machines, recipe=recipes())
+def test_figures_are_finite_ordered_and_sum_up(model, machine, recipe):
+    found = estimate_throughput(tabulate([(model, recipe, machine)]), CONSTANTS)
+    assert found.tokens_per_s.low[0] < found.tokens_per_s.expected[0] < found.tokens_per_s.high[0] < np.inf
+    assert found.tokens_per_s.low[0] > 0
+    assert sum(found.parts_s.values()) == pytest.approx(found.step_s)
+    assert all((part >= 0).all() for part in found.parts_s.values())
+    assert 0 < found.mfu[0] < 1
+    assert 0 <= found.bound[0] < len(found.parts_s)
+
+
+@given(model=models, machine=machines, recipe=recipes())
+def test_offload_is_never_faster(model, machine, recipe):
+    kept, cpu, disk = speeds(model, machine, *(replace(recipe, offload=where) for where in Offload))
+    assert kept * SLACK >= cpu
+    assert cpu * SLACK >= disk
+
+
+@given(model=models, machine=machines, recipe=recipes())
+def test_checkpointing_is_never_faster(model, machine, recipe):
+    none, selective, full = speeds(model, machine, *(replace(recipe, checkpointing=how) for how in Checkpointing))
+    assert none * SLACK >= selective
+    assert selective * SLACK >= full
+
+
+@given(model=models, machine=machines, recipe=recipes())
+def test_rslora_costs_exactly_what_lora_costs_and_dora_no_less(model, machine, recipe):
+    assume(recipe.tuning is not Tuning.FULL)
+    ways = (replace(recipe, tuning=way) for way in (Tuning.LORA, Tuning.RSLORA, Tuning.DORA))
+    lora, rslora, dora = speeds(model, machine, *ways)
+    assert lora == rslora
+    assert dora < lora
+
+
+@given(model=models, machine=machines, recipe=recipes((Objective.SFT, Objective.DPO)))
+def test_narrower_weights_are_never_faster_unless_they_travel(model, machine, recipe):
+    assume(recipe.tuning is not Tuning.FULL and recipe.sharding not in {Sharding.ZERO3, Sharding.FSDP})
+    wide, eight, four = speeds(model, machine, *(replace(recipe, bits=bits) for bits in (16, 8, 4)))
+    assert eight < four < wide
+
+
+@given(
+    model=models, gpu=st.sampled_from(NVLINK), recipe=recipes(),
+    sharding=st.sampled_from((Sharding.DDP, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3, Sharding.FSDP)),
+)  # fmt: skip
+def test_more_gpus_of_one_nvlink_node_are_never_slower(model, gpu, recipe, sharding):
+    way = replace(recipe, sharding=sharding, offload=Offload.NONE)
+    ladder = [speeds(model, Machine(gpu=gpu, gpu_count=count), way)[0] for count in (2, 4, 8)]
+    assert ladder == sorted(ladder)
+
+
+@given(model=models, gpu=st.sampled_from(GPUS), recipe=recipes((Objective.SFT,)))
+def test_a_gpu_of_the_node_adds_at_most_itself(model, gpu, recipe):
+    way = replace(recipe, sharding=Sharding.DDP, offload=Offload.NONE)
+    one, eight = (speeds(model, Machine(gpu=gpu, gpu_count=count), way)[0] for count in (1, 8))
+    assert eight <= 8 * one * SLACK
+
+
+@given(model=models, machine=machines, recipe=recipes(), factor=st.floats(1.0, 4.0))
+def test_padding_divides_the_real_tokens(model, machine, recipe, factor):
+    plain, padded = speeds(model, machine, *(replace(recipe, padding_factor=value) for value in (1.0, factor)))
+    assert padded == pytest.approx(plain / factor)
+
+
+@given(model=models, machine=machines, recipe=recipes((Objective.SFT,)))
+def test_alignment_is_slower_than_supervised_tuning(model, machine, recipe):
+    # per pair of rows the same tokens: DPO doubles the rows of a micro-batch
+    sft = replace(recipe, micro_batch=2 * recipe.micro_batch)
+    rollouts = {"prompt_tokens": 64, "response_tokens": 64, "reward_params": 10**9}
+    dpo = replace(recipe, objective=Objective.DPO, **rollouts)
+    ppo = replace(sft, objective=Objective.PPO, **rollouts)
+    plain, pairs, rl = speeds(model, machine, sft, dpo, ppo)
+    assert plain > pairs > rl
+
+
+@given(model=models, machine=machines, recipe=recipes())
+def test_an_unnamed_stack_only_widens(model, machine, recipe):
+    rows = [(model, replace(recipe, stack_known=known), machine) for known in (True, False)]
+    found = estimate_throughput(tabulate(rows), CONSTANTS)
+    assert found.tokens_per_s.expected[0] == found.tokens_per_s.expected[1]
+    assert found.sigma_log[0] < found.sigma_log[1]
+    assert found.basis[0] <= found.basis[1]
+
+
+@given(st.lists(st.tuples(models, recipes(), machines), min_size=1, max_size=6))
+def test_a_row_does_not_depend_on_its_neighbours(rows):
+    together = estimate_throughput(tabulate(rows), CONSTANTS)
+    for position, row in enumerate(rows):
+        alone = estimate_throughput(tabulate([row]), CONSTANTS)
+        assert together.tokens_per_s.low[position] == pytest.approx(alone.tokens_per_s.low[0])
+        assert together.bound[position] == alone.bound[0]
+        assert together.basis[position] == alone.basis[0]
+
+
+@given(model=models, machine=machines, recipe=recipes(), tokens=st.floats(1e3, 1e11))
+def test_doubling_the_tokens_doubles_the_training_time(model, machine, recipe, tokens):
+    runs = tabulate([(model, recipe, machine)])
+    speed = estimate_throughput(runs, CONSTANTS)
+    once, twice = (
+        estimate_duration(
+            runs=runs, throughput=speed, tokens=amount, overheads=Overheads(), constants=CONSTANTS
+        )
+        for amount in (tokens, 2 * tokens)
+    )  # fmt: skip
+    assert twice.parts_s["train"] == pytest.approx(2 * once.parts_s["train"])
+    assert twice.total.expected[0] > once.total.expected[0]
+    assert sum(once.parts_s.values()) == pytest.approx(once.total.expected)
+
+
+@given(model=models, machine=machines, recipe=recipes(), low=st.floats(0.01, 0.98))
+def test_quantiles_rise_and_invert(model, machine, recipe, low):
+    runs = tabulate([(model, recipe, machine)])
+    speed = estimate_throughput(runs, CONSTANTS)
+    found = estimate_duration(
+        runs=runs, throughput=speed, tokens=1e7, overheads=Overheads(), constants=CONSTANTS
+    )  # fmt: skip
+    assert found.quantile(low)[0] < found.quantile(low + 0.01)[0]
+    assert found.probability_within(found.quantile(low)) == pytest.approx(low, abs=1e-9)
+
+
+def test_every_constant_of_the_model_is_used_by_some_recipe():
+    """A constant that moves nothing is dead: shake each one and see a figure change."""
+    rows = [
+        (model, replace(recipe, stack=stack, sharding=sharding, offload=offload), machine)
+        for model in MODELS[1:]
+        for stack in (Stack.HF, Stack.NEMO)
+        for sharding, offload in (
+            (Sharding.NONE, Offload.NONE), (Sharding.FSDP, Offload.NVME), (Sharding.ZERO3, Offload.NONE),
+        )
+        for machine in (
+            Machine(gpu=GPUS[3], gpu_count=2), Machine(gpu=GPUS[1], gpu_count=2), Machine(gpu=GPUS[2], nodes=2),
+            Machine(gpu=replace(GPUS[2], link_bytes_per_s=None, pcie_bytes_per_s=None), gpu_count=2),
+        )
+        for recipe in (
+            Recipe(tuning=Tuning.FULL, checkpointing=Checkpointing.SELECTIVE, precision=Precision.FP8, compiled=True),
+            Recipe(tuning=Tuning.FULL, precision=Precision.BF16_PURE, loss=Loss.FUSED, fused_kernels=True),
+            Recipe(tuning=Tuning.FULL, optimizer=Optimizer.PAGED_ADAMW_8BIT, seq_len=64),
+            Recipe(tuning=Tuning.DORA, bits=8, attention=Attention.EAGER, seq_len=64),
+            Recipe(tuning=Tuning.LORA, bits=4, double_quant=False, seq_len=64),
+            Recipe(tuning=Tuning.LORA, objective=Objective.PPO, prompt_tokens=64, response_tokens=512, micro_batch=64),
+            Recipe(tuning=Tuning.LORA, objective=Objective.PPO, prompt_tokens=64, response_tokens=512),
+        )
+    ]  # fmt: skip
+    runs = tabulate([*rows, (load_models().resolve("santacoder"), Recipe(tuning=Tuning.FULL), rows[0][2])])
+    before = estimate_throughput(runs, CONSTANTS)
+    for field in fields(CONSTANTS):
+        if field.name in {"sigma", "duration"}:
+            continue
+        shaken = estimate_throughput(runs, replace(CONSTANTS, **{field.name: getattr(CONSTANTS, field.name) * 1.1}))
+        changed = not np.array_equal(shaken.tokens_per_s.low, before.tokens_per_s.low)
+        assert changed, field.name

@@ -1,0 +1,280 @@
+"""The complete job: defaults, amounts of data, checks."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from optimizer.workload.job import Job, complete_job
+from optimizer.workload.job_file import read_job_file
+from optimizer.workload.job_input import JobInput
+from optimizer.workload.models import load_models
+from providers.errors import JobError, KnowledgeMissing
+
+if TYPE_CHECKING:
+    from providers.gpus import GpuTable
+
+MODELS = load_models()
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+ROOT = Path(__file__).parents[3]
+
+
+class InventedGpus:
+    """Two GPUs that do not exist, found by id and by one alias."""
+
+    by_id: ClassVar = {
+        "Z9-PCIE-1GB": SimpleNamespace(id="Z9-PCIE-1GB"),
+        "Z10-SXM-2GB": SimpleNamespace(id="Z10-SXM-2GB"),
+    }
+    aliases: ClassVar = {"zed9": "Z9-PCIE-1GB"}
+
+    def resolve(self, name: str) -> object:
+        """Find by id or alias."""
+        return self.by_id.get(name.upper()) or self.by_id.get(self.aliases.get(name.lower(), ""))
+
+
+GPUS: GpuTable = InventedGpus()  # type: ignore[assignment]
+
+
+def job(**values: object) -> Job:
+    """The job that the values describe, on Llama-3.1-8B unless they say otherwise."""
+    said = JobInput.from_mapping({"model": "llama-3.1-8b", **values}, where="job.toml")
+    return complete_job(said, models=MODELS, gpus=GPUS, now=NOW, where="job.toml")
+
+
+def refused(message: str, **values: object) -> None:
+    with pytest.raises(JobError) as caught:
+        job(**values)
+    assert str(caught.value).startswith(f"job.toml: {message}")
+
+
+def test_every_default_is_filled_in_and_listed() -> None:
+    done = job(samples=100, tokens_per_sample=138)
+    assert done.defaults_used == (
+        "objective = sft (default)",
+        "epochs = 1 (default)",
+        "sequence length = 256 (tokens per sample, rounded up to 128)",
+        "global batch = 16 sequences (default)",
+        "packing = no (default)",
+        "LoRA rank = 16 (default)",
+        "LoRA targets = all-linear (default)",
+        "method and quantization = all that make sense (default)",
+        "pricing model = on_demand, and spot where its price is fresh (default)",
+        "optimizer = adamw (default)",
+        "stack = hf (default, intervals widened)",
+        "confidence = 0.9 (default)",
+        "GPUs = 64 (default, at most)",
+        "nodes = 1 (default, at most)",
+        "set-up = 10 min (assumed)",
+    )
+    assert (done.name, done.objective, done.seq_len, done.global_batch) == ("Llama-3.1-8B", "sft", 256, 16)
+    assert (done.packing, done.runs, done.methods, done.quantization_bits) == (False, 1, (), ())
+    assert (done.lora_rank, done.target_modules, done.optimizer) == (16, ("all-linear",), "adamw")
+    assert (done.stack, done.stack_known, done.confidence_ppm) == ("hf", False, 900_000)
+    assert (done.max_gpus, done.max_nodes, done.executor) == (64, 1, "none")
+    assert (done.deadline_at, done.budget_usd, done.max_price_age_s) == (None, None, None)
+    assert done.overheads.setup_s is None
+    assert done.overheads.checkpoint_every_s == 1800
+    assert (done.basis, done.lengths) == ("assumed", None)
+
+
+def test_nothing_is_listed_that_was_said() -> None:
+    done = job(
+        name="ner", tokens=1000, seq_len=512, global_batch=32, packing=True, runs=3, method="lora,dora,lora",
+        quantization=[16, 8], objective="sft", lora_rank=8, target_modules="q_proj,v_proj,q_proj",
+        optimizer="adamw-8bit", stack="hf", deadline="36h", confidence=0.95, budget="500.50", quality_floor="medium",
+        max_complexity="high", provider="nowhere", region="mars-1", gpu="zed9", exclude_gpu="Z10-SXM-2GB", max_gpus=8,
+        max_nodes=2, pricing_model="spot", max_price_age="24h", executor="policy", setup_minutes=5, data_gb=1.5,
+        egress_gb=2, disk_gb=100, checkpoint_every="30m", eval_fraction=0.05, failed_run_multiplier=1.2,
+        labelling_usd=1, preference_usd=2, evaluation_usd=3, oncall_usd=4,
+    )  # fmt: skip
+    assert done.defaults_used == ()
+    assert (done.name, done.tokens, done.sequences, done.seq_len, done.global_batch) == ("ner", 1000, 2, 512, 32)
+    assert (done.packing, done.runs, done.methods, done.quantization_bits) == (True, 3, ("lora", "dora"), (16, 8))
+    assert (done.lora_rank, done.target_modules, done.optimizer) == (8, ("q_proj", "v_proj"), "adamw-8bit")
+    assert done.stack_known
+    assert done.deadline_at == NOW + timedelta(hours=36)
+    assert (done.confidence_ppm, done.budget_usd) == (950_000, Decimal("500.50"))
+    assert (done.quality_floor, done.max_complexity) == ("medium", "high")
+    assert (done.providers, done.regions) == (("nowhere",), ("mars-1",))
+    assert (done.gpus, done.exclude_gpus) == (("Z9-PCIE-1GB",), ("Z10-SXM-2GB",))
+    assert (done.max_gpus, done.max_nodes, done.pricing_models) == (8, 2, ("spot",))
+    assert (done.max_price_age_s, done.executor) == (86_400, "policy")
+    costs = done.overheads
+    assert (costs.setup_s, costs.data_bytes, costs.egress_bytes, costs.disk_bytes) == (300, 1.5e9, 2e9, 100e9)
+    assert (costs.checkpoint_every_s, costs.eval_fraction, costs.failed_run_multiplier) == (1800, 0.05, 1.2)
+    assert (costs.labelling_usd, costs.preference_usd) == (Decimal(1), Decimal(2))
+    assert (costs.evaluation_usd, costs.oncall_usd) == (Decimal(3), Decimal(4))
+
+
+def test_samples_times_tokens_times_epochs() -> None:
+    done = job(samples=13_300, tokens_per_sample=140, epochs=4)
+    assert (done.tokens, done.sequences, done.seq_len) == (7_448_000, 53_200, 256)
+
+
+def test_samples_are_cut_at_the_sequence_length_and_the_cut_is_listed() -> None:
+    done = job(samples=10, tokens_per_sample=300, seq_len=200)
+    assert done.tokens == 2000
+    assert "tokens per sample = 200 (cut from 300 at the sequence length)" in done.defaults_used
+    long = job(model="llama-2-7b", samples=10, tokens_per_sample=5000)
+    assert (long.seq_len, long.tokens) == (4096, 40_960)
+    assert (
+        "sequence length = 4096 (tokens per sample, rounded up to 128, at most the context of Llama-2-7b-hf)"
+        in long.defaults_used
+    )
+
+
+def test_tokens_alone_are_cut_into_rows() -> None:
+    done = job(tokens=10_000)
+    assert (done.tokens, done.seq_len, done.sequences) == (10_000, 2048, 5)
+    assert any(line.startswith("sequence length = 2048 (assumed") for line in done.defaults_used)
+    assert job(model="gpt2", tokens=10_000).seq_len == 1024
+    sized = job(tokens=10_000, tokens_per_sample=100)
+    assert (sized.seq_len, sized.sequences) == (128, 100)
+
+
+def jsonl(folder: Path, *rows: object) -> str:
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_a_dataset_gives_rows_tokens_and_its_95th_percentile(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, *({"text": "a" * 4 * length} for length in range(1, 101)))
+    done = job(dataset=path, epochs=2)
+    assert (done.sequences, done.seq_len, done.tokens) == (200, 128, 2 * 5050)
+    assert done.lengths is not None
+    assert done.lengths.percentile(0.95) == 95
+    assert "sequence length = 128 (95th percentile of the dataset, rounded up to 128)" in done.defaults_used
+    assert "token lengths = UTF-8 bytes / 4 (assumed: no tokenizer.json was named)" in done.defaults_used
+    cut = job(dataset=path, seq_len=50)
+    assert cut.tokens == sum(min(length, 50) for length in range(1, 101))
+
+
+def test_a_pair_is_two_sequences(tmp_path: Path) -> None:
+    done = job(objective="dpo", pairs=1000, prompt_tokens=100, response_tokens=200, epochs=2)
+    assert (done.tokens, done.sequences, done.seq_len) == (1000 * 2 * 300 * 2, 2000, 384)
+    assert (done.prompt_tokens, done.response_tokens) == (100, 200)
+    path = jsonl(tmp_path, *[{"prompt": "p" * 40, "chosen": "c" * 40, "rejected": "r" * 80}] * 3)
+    read = job(objective="dpo", dataset=path)
+    # Prompt 10, responses 10 and 20: 15 in the mean.
+    assert (read.prompt_tokens, read.response_tokens, read.sequences, read.tokens) == (10, 15, 3, 3 * 2 * 25)
+    assert read.lengths is not None
+    assert read.lengths.count == 6
+
+
+def test_ppo_counts_rollouts_and_names_its_reward_model() -> None:
+    done = job(objective="ppo", rollouts=500, prompt_tokens=64, response_tokens=64, reward_model="qwen2.5-0.5b")
+    assert (done.tokens, done.sequences, done.seq_len) == (64_000, 500, 128)
+    assert done.reward_model is MODELS.resolve("qwen2.5-0.5b")
+    assert job(tokens=5).reward_model is None
+
+
+@pytest.mark.parametrize("missing", ["pairs", "prompt_tokens", "response_tokens"])
+def test_dpo_needs_its_figures(missing: str) -> None:
+    values = {"pairs": 10, "prompt_tokens": 10, "response_tokens": 10}
+    del values[missing]
+    refused(f"{missing} = None: required for objective dpo", objective="dpo", **values)
+
+
+@pytest.mark.parametrize("missing", ["rollouts", "prompt_tokens", "response_tokens", "reward_model"])
+def test_ppo_needs_its_figures(missing: str) -> None:
+    values = {"rollouts": 10, "prompt_tokens": 10, "response_tokens": 10, "reward_model": "gpt2"}
+    del values[missing]
+    refused(f"{missing} = None: required for objective ppo", objective="ppo", **values)
+
+
+def test_amounts_that_lack_or_contradict_are_refused(tmp_path: Path) -> None:
+    refused("tokens = None: one of: tokens; samples with tokens_per_sample")
+    refused("tokens and samples = ['tokens', 'samples']: one of", tokens=5, samples=5, tokens_per_sample=5)
+    refused("tokens_per_sample = None: required with samples", samples=5)
+    refused("epochs = 4: not with tokens, which count every epoch", tokens=5, epochs=4)
+    refused("pairs = 5: not with objective sft", tokens=5, pairs=5)
+    refused("tokens = 5: not with objective dpo", objective="dpo", tokens=5)
+    refused("dataset = 'x': not with objective ppo", objective="ppo", dataset="x")
+    refused("tokenizer = 'x': only together with dataset", tokens=5, tokenizer="x")
+    refused("seq_len = 9000: at most 8192, the context of", model="llama-3-8b", tokens=5, seq_len=9000)
+    refused(
+        "tokens = 100000000000000000: at most 10000000000000000", samples=10**12, tokens_per_sample=100_000, epochs=1
+    )
+    refused(
+        "prompt_tokens = 100: together with response_tokens (100) at most 128",
+        objective="dpo", pairs=1, prompt_tokens=100, response_tokens=100, seq_len=128,
+    )  # fmt: skip
+    samples = jsonl(tmp_path, {"text": "fine"})
+    refused("tokens_per_sample = 5: not with a dataset", dataset=samples, tokens_per_sample=5)
+    refused(f"dataset = {samples!r}: rows with chosen and rejected", objective="dpo", dataset=samples)
+    pairs = jsonl(tmp_path, {"chosen": "a", "rejected": "b"})
+    refused(f"dataset = {pairs!r}: samples; this one holds preference pairs", dataset=pairs)
+
+
+def test_widths_that_make_no_sense_are_refused_with_the_reason() -> None:
+    refused("quantization = '16': not with method qlora: qlora is LoRA over weights held in 4 bits: 4",
+            tokens=5, method="qlora", quantization=16)  # fmt: skip
+    refused("quantization = '4,8': not with method full: full fine-tuning changes every weight",
+            tokens=5, method="full,lora", quantization=[4, 8])  # fmt: skip
+    assert job(tokens=5, method="full,qlora", quantization=[16, 4]).methods == ("full", "qlora")
+    assert job(tokens=5, method="lora", quantization=[4]).quantization_bits == (4,)
+
+
+def test_models_gpus_and_modules_that_are_not_known() -> None:
+    refused("model = None: required: a model name", model=None, tokens=5)
+    with pytest.raises(KnowledgeMissing, match=r"job\.toml: model: 'lama-3' is not in the model table"):
+        job(model="lama-3", tokens=5)
+    with pytest.raises(KnowledgeMissing, match=r"job\.toml: reward_model: 'nobody'"):
+        job(objective="ppo", rollouts=5, prompt_tokens=5, response_tokens=5, reward_model="nobody")
+    with pytest.raises(JobError, match=r"a readable config\.json"):
+        job(model="./nowhere/config.json", tokens=5)
+    refused("gpu = 'Z9-PCIE-2GB': a GPU id or alias of the table, such as Z9-PCIE-1GB", tokens=5, gpu="Z9-PCIE-2GB")
+    refused("exclude_gpu = '?': a GPU id or alias of the table, such as Z10-SXM-2GB", tokens=5, exclude_gpu="?")
+    refused("exclude_gpu = ['Z9-PCIE-1GB']: at least one GPU", tokens=5, gpu="zed9", exclude_gpu="Z9-PCIE-1GB")
+    refused("target_modules = 'c_attn': all-linear, or any of q_proj", tokens=5, target_modules="c_attn")
+
+
+def test_deadlines_are_spans_or_moments() -> None:
+    assert job(tokens=5, deadline="1d12h").deadline_at == NOW + timedelta(hours=36)
+    assert job(tokens=5, deadline="2026-12-01T08:00+01:00").deadline_at == datetime(2026, 12, 1, 7, tzinfo=UTC)
+    east = datetime(2026, 12, 1, 8, tzinfo=timezone(timedelta(hours=2)))
+    assert job(tokens=5, deadline=east).deadline_at == datetime(2026, 12, 1, 6, tzinfo=UTC)
+    refused("deadline = '2026-11-22T08:59Z': a moment after now (2026-11-22T09:00Z)",
+            tokens=5, deadline="2026-11-22T08:59Z")  # fmt: skip
+    refused("deadline = 'soon': ", tokens=5, deadline="soon")
+    refused("deadline = '-3h': ", tokens=5, deadline="-3h")
+    refused("deadline = '2026-12-01T08:00:00': a date and time with its zone",
+            tokens=5, deadline=datetime(2026, 12, 1, 8))  # noqa: DTZ001  # fmt: skip
+    refused("checkpoint_every = 'often': ", tokens=5, checkpoint_every="often")
+    refused("max_price_age = '5': ", tokens=5, max_price_age="5")
+
+
+def test_confidence_is_kept_in_millionths() -> None:
+    assert job(tokens=5, confidence=0.123_456_7).confidence_ppm == 123_457
+    refused("confidence = 1e-09: a number from 0.000001 to 0.999999", tokens=5, confidence=1e-9)
+    refused("confidence = 0.9999999: a number from", tokens=5, confidence=0.999_999_9)
+
+
+def test_a_local_model_may_bring_its_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 256, "vocab_size": 9}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    data = jsonl(tmp_path, {"text": "four"})
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert job(model=str(tmp_path / "config.json"), dataset=data).basis == "assumed"
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    monkeypatch.setattr("optimizer.workload.dataset._load_tokenizer", lambda _: len)
+    done = job(model=str(tmp_path), dataset=data)
+    assert (done.basis, done.tokens, done.seq_len) == ("measured", 4, 128)
+    beside = tmp_path / "tokenizer.json"
+    assert f"tokenizer = {beside} (found beside the model's config.json)" in done.defaults_used
+
+
+def test_the_example_job_is_what_the_readme_says() -> None:
+    said = read_job_file(ROOT / "docs" / "examples" / "llama-ner.toml")
+    done = complete_job(said, models=MODELS, gpus=GPUS, now=NOW, where="llama-ner.toml")
+    assert (done.model.hf_id, done.tokens, done.sequences) == ("meta-llama/Llama-3.1-8B", 7_448_000, 53_200)
+    assert done.deadline_at == NOW + timedelta(hours=24)

@@ -15,7 +15,10 @@ import sys
 import time
 
 RUNS = 5
-JOB = ["--model", "llama-3.1-8b", "--samples", "13300", "--tokens-per-sample", "400", "--epochs", "4", "--deadline", "24h"]
+JOB = [
+    *("--model", "llama-3.1-8b", "--samples", "13300", "--tokens-per-sample", "400", "--epochs", "4"),
+    *("--deadline", "24h"),
+]
 COMMANDS: tuple[tuple[list[str], float], ...] = (
     (["--help"], 0.15),
     (["--version"], 0.15),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+LONGEST_SHOWN = 240
+"""Characters of a wrong value that a message repeats: a long path fits, a pasted file does not."""
+
 
 class TunefareError(Exception):
     """An expected failure: one line with cause and next step, no traceback.
@@ -25,7 +28,7 @@ class JobError(TunefareError):
         self.key = key
         self.value = value
         self.allowed = allowed
-        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+        shown = repr(value) if len(repr(value)) <= LONGEST_SHOWN else repr(value)[: LONGEST_SHOWN - 3] + "..."
         super().__init__(f"{where}: {key} = {shown}: {allowed}")
 
 

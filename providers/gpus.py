@@ -122,7 +122,7 @@ class GpuTable:
 
     def close_names(self, name: str, *, limit: int = 3) -> tuple[str, ...]:
         """Return up to `limit` canonical ids whose id or alias looks like `name`, closest first: for messages only."""
-        from difflib import get_close_matches  # noqa: PLC0415 - for error messages only
+        from difflib import get_close_matches
 
         wanted = normal_name(name)
         parts = set(wanted.split("-"))

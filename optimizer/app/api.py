@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from optimizer.workload.calculator import estimate_cost
@@ -18,7 +19,6 @@ from .recipe_choice import RecipeChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from cache.store import PriceStore
 
@@ -78,8 +78,6 @@ def _job_flags(flags: Mapping[str, object], *, where: str) -> Job:
 
 def _source(job: object) -> Job | CompleteJob | Path | str | None:
     """Return the first argument if it is something a job can be read from. Raises JobError otherwise."""
-    from pathlib import Path
-
     if job is None or isinstance(job, Job | CompleteJob | Path | str):
         return job
     raise JobError(where="job", key="job", value=job, allowed="the path of a job file, a Job, or keyword arguments")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from optimizer.physics.axes import Offload
 from optimizer.physics.tabulate import Machine
 from optimizer.report.answers import EstimateAnswer
+from optimizer.search.evaluate import evaluate_one
 from optimizer.search.results import SnapshotReport
 from providers.errors import JobError
 from providers.offer import NANO, BillingTerms, Offer, PriceClass, PricingModel
@@ -55,8 +56,6 @@ def estimate_recipe(
     and pricing models of the job (on-demand unless asked otherwise), which the answer names; without either it is
     unknown. Raises JobError for a mix that makes no sense, with the reason; other errors as in `planning.plan_job`.
     """
-    from optimizer.search.evaluate import evaluate_one
-
     ready = prepare(
         inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where, needs_prices=False
     )

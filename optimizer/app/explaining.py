@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from optimizer.search import explain
+
 from .preparing import COMMAND_LINE, prepare
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ def explain_job(
     where: str = COMMAND_LINE,
 ) -> Explanation:
     """Return why `why_not` ("H100 in us-east-1", "qlora", "spot") is not the choice. Errors as in `plan_job`."""
-    from optimizer.search.explain import why_not as explain
-
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
-    answer = explain(ready.job, ready.snapshot, ready.tables.search, now=ready.now, spec=why_not)
+    answer = explain.why_not(ready.job, ready.snapshot, ready.tables.search, now=ready.now, spec=why_not)
     return replace(answer, made_at=ready.now)

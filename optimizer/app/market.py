@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from cache.store import BundledStore
 from providers.errors import JobError, PricesUnavailable
+from providers.own_offers import apply_discounts, load_own_offers
 from providers.snapshot import with_offers
 
 if TYPE_CHECKING:
@@ -63,8 +66,6 @@ def check_known(wanted: Iterable[str], known: Iterable[str], *, key: str, where:
 
 
 def _known_names(name: str, names: set[str]) -> str:
-    from difflib import get_close_matches
-
     folded = {candidate.casefold(): candidate for candidate in sorted(names)}
     close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
     if close:
@@ -75,22 +76,16 @@ def _known_names(name: str, names: set[str]) -> str:
 
 
 def _bundled(gpus: GpuTable) -> PriceStore:
-    from cache.store import BundledStore
-
     return BundledStore(gpus)
 
 
 def _own_offers(choice: MarketChoice, gpus: GpuTable, now: datetime) -> tuple[Offer, ...]:
     if choice.offers is None:
         return ()
-    from providers.own_offers import load_own_offers
-
     return load_own_offers(choice.offers, gpus, now=now)
 
 
 def _discounted(offers: tuple[Offer, ...], choice: MarketChoice) -> tuple[Offer, ...]:
     if not choice.discounts:
         return offers
-    from providers.own_offers import apply_discounts
-
     return apply_discounts(offers, choice.discounts, where=choice.where)

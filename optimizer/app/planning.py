@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from optimizer.search import planner
+
 from .preparing import COMMAND_LINE, prepare
 
 if TYPE_CHECKING:
@@ -41,11 +43,9 @@ def plan_job(
     the origin of flags in error messages. Raises JobError, KnowledgeMissing (exit 2) and PricesUnavailable (exit 9)
     for an empty price list.
     """
-    from optimizer.search.planner import plan
-
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
     shown = DEFAULT_TOP if ready.inputs.top is None else ready.inputs.top
-    return plan(
+    return planner.plan(
         ready.job,
         ready.snapshot,
         ready.tables.search,

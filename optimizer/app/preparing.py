@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimizer.workload.job import Job, complete_job
+from optimizer.workload.job_file import read_job_file
 from optimizer.workload.job_input import JobInput
 from providers.errors import JobError, PricesUnavailable
 from providers.snapshot import make_snapshot
@@ -53,8 +54,8 @@ def prepare(
 ) -> Prepared:
     """Return the complete job with the prices and tables that it is judged by. Arguments as in `planning.plan_job`.
 
-    Without `needs_prices` an empty price list is an empty snapshot. Raises JobError for input that is wrong or contradicts itself, KnowledgeMissing for an unknown model or GPU,
-    PricesUnavailable when there is no price.
+    Without `needs_prices` an empty price list is an empty snapshot. Raises JobError for input that is wrong or
+    contradicts itself, KnowledgeMissing for an unknown model, PricesUnavailable when there is no price.
     """
     known = load_tables() if tables is None else tables
     merged, place = _merge(inputs, flags, where)
@@ -79,8 +80,6 @@ def prepare(
 def _merge(inputs: JobInput | Job | Path | str | None, flags: JobInput | None, where: str) -> tuple[JobInput, str]:
     """Return what was said, flags over file, and the place that error messages name."""
     if isinstance(inputs, Path | str):
-        from optimizer.workload.job_file import read_job_file
-
         return read_job_file(inputs).overridden_by(flags), str(inputs)
     if isinstance(inputs, Job):
         said = JobInput() if flags is None else flags

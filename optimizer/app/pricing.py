@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cache.freshness import age_of, offer_freshness
 from optimizer.report.answers import PricedOffer, PriceListAnswer
 from providers.errors import JobError
 from providers.offer import PricingModel
 
 from .clock import current_time
+from .gpu_table import load_gpu_table
 from .market import MarketChoice, check_known, read_market
 from .settings import load_settings
-from .tables import load_gpu_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +59,6 @@ def list_prices(
     region or pricing model (naming what is known), PricesUnavailable (exit 9) when no price is known at all. A filter
     that leaves nothing is an empty list, not an error.
     """
-    from cache.freshness import age_of, offer_freshness
-
     in_force = load_settings() if settings is None else settings
     table = load_gpu_table() if gpus is None else gpus
     moment = _moment(now, in_force)

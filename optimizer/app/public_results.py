@@ -7,6 +7,12 @@ from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from optimizer.report.json_estimate import estimate_document, estimate_text
+from optimizer.report.json_plan import plan_document, plan_text
+from optimizer.report.style import Style
+from optimizer.report.text_estimate import format_estimate
+from optimizer.report.text_plan import format_plan
+
 from .frames import estimate_frame, estimate_row, plan_rows, to_frame
 
 if TYPE_CHECKING:
@@ -90,14 +96,10 @@ class PlanResult:
 
     def to_dict(self) -> JsonObject:
         """Return the document `tunefare.plan/v1` (docs/json.md)."""
-        from optimizer.report.json_plan import plan_document
-
         return plan_document(self.plan)
 
     def to_json(self) -> str:
         """Return the same document as the text that `tunefare plan --json` prints."""
-        from optimizer.report.json_plan import plan_text
-
         return plan_text(self.plan)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -105,9 +107,6 @@ class PlanResult:
         return to_frame(self.plan)
 
     def __str__(self) -> str:
-        from optimizer.report.style import Style
-        from optimizer.report.text_plan import format_plan
-
         return format_plan(self.plan, Style(width=100))
 
     def _repr_html_(self) -> str:
@@ -151,14 +150,10 @@ class EstimateResult:
 
     def to_dict(self) -> JsonObject:
         """Return the document `tunefare.estimate/v1` (docs/json.md)."""
-        from optimizer.report.json_estimate import estimate_document
-
         return estimate_document(self.answer)
 
     def to_json(self) -> str:
         """Return the same document as the text that `tunefare estimate --json` prints."""
-        from optimizer.report.json_estimate import estimate_text
-
         return estimate_text(self.answer)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -166,9 +161,6 @@ class EstimateResult:
         return estimate_frame(self.answer)
 
     def __str__(self) -> str:
-        from optimizer.report.style import Style
-        from optimizer.report.text_estimate import format_estimate
-
         return format_estimate(self.answer, Style(width=100))
 
     def _repr_html_(self) -> str:

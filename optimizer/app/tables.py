@@ -6,8 +6,15 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from optimizer.physics.memory_constants import load_memory_constants
+from optimizer.physics.speed_constants import load_speed_constants
+from optimizer.search.tables import Tables
+from optimizer.workload.matrices import load_matrices
+from optimizer.workload.models import load_models
+
+from .gpu_table import load_gpu_table
+
 if TYPE_CHECKING:
-    from optimizer.search.tables import Tables
     from optimizer.workload.models import ModelTable
     from providers.gpus import GpuTable
 
@@ -26,22 +33,8 @@ class Knowledge:
 
 
 @functools.lru_cache(maxsize=1)
-def load_gpu_table() -> GpuTable:
-    """Return the bundled GPU table alone, for what needs no physics; the same object that `load_tables` holds."""
-    from providers.gpus import load_gpus
-
-    return load_gpus()
-
-
-@functools.lru_cache(maxsize=1)
 def load_tables() -> Knowledge:
     """Return the bundled tables. The first call reads them, later ones return the same object."""
-    from optimizer.physics.memory_constants import load_memory_constants
-    from optimizer.physics.speed_constants import load_speed_constants
-    from optimizer.search.tables import Tables
-    from optimizer.workload.matrices import load_matrices
-    from optimizer.workload.models import load_models
-
     return Knowledge(
         models=load_models(),
         search=Tables(

@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
+from providers.errors import JobError
+
+from .inputs import COMMAND_LINE
 from .options import Json, Output, parse_number
 
 INPUTS = "Inputs"
+RENAMED = {"n_samples": "samples", "num_gpus": "gpus"}
+"""Arguments of `estimate_cost` whose flags have another name."""
 
 
 def _input(flag: str, metavar: str, help_text: str) -> object:
@@ -21,7 +26,7 @@ def calculate(
     *,
     tokens_per_sample: Annotated[float, _input("--tokens-per-sample", "N", "mean tokens of a sample")],
     samples: Annotated[float, _input("--samples", "N", "samples in the data")],
-    epochs: Annotated[float, _input("--epochs", "N", "passes over the data")] = 1.0,
+    epochs: Annotated[float, _input("--epochs", "N", "passes over the data (default 1)")] = 1.0,
     tps_per_gpu: Annotated[float, _input("--tps-per-gpu", "N", "tokens per second of one GPU")],
     gpus: Annotated[float, _input("--gpus", "N", "GPUs (default 1)")] = 1.0,
     utilization: Annotated[
@@ -47,7 +52,12 @@ def calculate(
         "utilization": utilization,
         "price_per_gpu_hour": price_per_gpu_hour,
     }
-    answer = estimate_cost(**inputs)
+    try:
+        answer = estimate_cost(**inputs)
+    except JobError as err:
+        # The function names its arguments; whoever typed a flag is told the flag.
+        key = RENAMED.get(err.key, err.key)
+        raise JobError(where=COMMAND_LINE, key=key, value=err.value, allowed=err.allowed) from err
     deliver(
         text=lambda style: format_calculation(Calculation(**inputs, **answer), style),
         document=lambda: calculate_text(inputs, answer),

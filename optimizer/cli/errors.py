@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 
@@ -19,15 +18,10 @@ def report_failures(command: Callable[[], int], *, traceback: bool) -> int:
     """Return the exit code of `command()`, having written what went wrong, if anything did, as one line."""
     try:
         code = command()
-        sys.stdout.flush()
     except TunefareError as err:
         code = _say(_in_flags(err), err.exit_code)
     except (KeyboardInterrupt, Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`): nothing is wrong, and nobody is left to tell.
-        silence_stdout()
-        code = 0
     except SystemExit as err:
         code = err.code if isinstance(err.code, int) else BUG
     except Exception as err:
@@ -69,13 +63,3 @@ def _say(message: str, code: int) -> int:
     except BrokenPipeError:
         pass
     return code
-
-
-def silence_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not complain about a closed pipe."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        return

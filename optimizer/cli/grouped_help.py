@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand
 
 LAST = "Output"
 """The group that ends every page; options of Typer's own (--help) stand in it."""
+
+
+PAIR = re.compile(r"--(\S+) / --no-\1\b")
+"""A switch and its negation, written as one: `--[no-]packing`."""
 
 
 class GroupedCommand(TyperCommand):
@@ -22,7 +27,11 @@ class GroupedCommand(TyperCommand):
                 continue
             argument = getattr(param, "param_type_name", "") == "argument"
             panel = "Arguments" if argument else getattr(param, "rich_help_panel", None) or LAST
-            groups.setdefault(panel, []).append(record)
+            names, text = record
+            if argument:
+                # Typer writes the type behind the name; a file is a file.
+                names = names.split()[0]
+            groups.setdefault(panel, []).append((PAIR.sub(r"--[no-]\1", names), text))
         for panel in sorted(groups, key=lambda name: name == LAST):
             with formatter.section(panel):
                 formatter.write_dl(groups[panel])

@@ -65,21 +65,30 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
-    completing = "_TUNEFARE_COMPLETE" in os.environ
-    wanted = set(COMMANDS) if completing else {next((word for word in arguments if not word.startswith("-")), "")}
-    outcome: object = build_app(wanted)(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+    outcome: object = build_app(_wanted(arguments))(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _wanted(arguments: list[str]) -> set[str]:
+    """Return the commands that are needed: the one that stands first; all of them to complete a line in the shell."""
+    if "_TUNEFARE_COMPLETE" in os.environ:
+        return set(COMMANDS)
+    return {arguments[0]} & COMMANDS.keys() if arguments else set()
 
 
 def build_app(wanted: set[str]) -> typer.Typer:
     """Return the application; commands that are not `wanted` are names with a summary, their modules not imported."""
     import typer
 
+    # Unused options of the application cost a command 70 ms: Typer loads pydantic to find out that they are not given.
+    alone = len(wanted) == 1
     app = typer.Typer(
         help="Which cloud GPU, how many, which quantization and which fine-tuning method: for least money, in time.",
         epilog=EPILOG,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        add_completion=not alone,
+        add_help_option=not alone,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root())

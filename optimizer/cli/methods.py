@@ -28,7 +28,7 @@ def methods(
     as_json: Json = False,
     output: Output = None,
 ) -> int:
-    """The trade-off matrices of the tuning methods, and which to pick for what holds."""
+    """The trade-offs of the tuning methods, and which to pick for what holds."""
     from optimizer.report.json_methods import methods_text
     from optimizer.report.text_methods import format_methods
     from optimizer.workload.decision import decide

@@ -90,7 +90,12 @@ JOB_FLAGS: dict[str, tuple[Flag, ...]] = {
         Flag("lora_rank", int, "N", "rank of the adapters (default 16)"),
         Flag("target_modules", str, "NAMES", "all-linear, or names: q_proj,v_proj (default all-linear)"),
         Flag("optimizer", str, "NAME", "adamw, adamw-8bit, paged-adamw-8bit, adafactor or sgd (default adamw)"),
-        Flag("stack", str, "NAME", "hf, torchtune, litgpt, unsloth or nemo (default hf, interval widened)"),
+        Flag(
+            "stack",
+            str,
+            "NAME",
+            "hf, torchtune, litgpt, unsloth, nemo, llm-foundry or torchtitan (default hf, interval widened)",
+        ),
         Flag("pairs", int, "N", "preference pairs (dpo)"),
         Flag("rollouts", int, "N", "answers generated and scored (ppo)"),
         Flag("prompt_tokens", int, "N", "tokens of a prompt (dpo, ppo)"),
@@ -99,7 +104,7 @@ JOB_FLAGS: dict[str, tuple[Flag, ...]] = {
     ),
     LIMITS: (
         Flag("deadline", str, "SPAN|TIME", "36h, 2d or 2026-12-01T08:00Z (default: none)"),
-        Flag("confidence", float, "P", "probability of making the deadline, 0.5 to 0.999 (default 0.9)"),
+        Flag("confidence", float, "P", "probability of making the deadline, between 0 and 1 (default 0.9)"),
         Flag("budget", str, "USD", "most dollars, checked against the high end of the cost (default: none)"),
         Flag("quality_floor", str, "LEVEL", "low, medium, med-high, high or highest (default: none)"),
         Flag("max_complexity", str, "LEVEL", "low, medium, high or very-high (default: none)"),

@@ -30,7 +30,12 @@ def _shows_unicode() -> bool:
 
 
 def deliver(
-    *, text: Callable[[Style], str], document: Callable[[], str], as_json: bool, output: str | None, piped_width: int = 80
+    *,
+    text: Callable[[Style], str],
+    document: Callable[[], str],
+    as_json: bool,
+    output: str | None,
+    piped_width: int = 80,
 ) -> None:
     """Write a result: with `output` its JSON goes to that file, and stdout keeps the text unless `as_json`.
 
@@ -48,9 +53,22 @@ def deliver(
 
 
 def write(text: str) -> None:
-    """Write `text` to stdout."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Write `text` to stdout. A reader that has seen enough (`| head`) is no failure: the rest is dropped."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+
+
+def silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain about a closed pipe."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return
 
 
 def tell(message: str) -> None:

@@ -9,15 +9,18 @@ import typer
 
 from .grouped_help import GroupedCommand
 from .options import OUTPUT, Json, Output, parse_count
+from .output import deliver, write
 
 FILTERS = "Filters (repeat for alternatives)"
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.callback()
-def prices() -> None:
+def prices(context: typer.Context) -> None:
     """The prices that a plan sees."""
+    if context.invoked_subcommand is None:
+        write(context.get_help() + "\n")
 
 
 def _filter(flag: str, metavar: str, help_text: str) -> object:
@@ -61,8 +64,6 @@ def list_(
     from optimizer.app.pricing import PriceFilter, list_prices
     from optimizer.report.json_prices import prices_text
     from optimizer.report.text_prices import format_prices
-
-    from .output import deliver
 
     answer = list_prices(
         PriceFilter(

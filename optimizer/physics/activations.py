@@ -25,13 +25,16 @@ class ActivationColumns:
     """Bytes per GPU, shape (n,) or (1,). They are not all there at the same moment: `memory` says which are."""
 
     saved: Floats
-    """Kept from forward to backward: one input per block with checkpointing, everything without."""
+    """Kept from forward to backward: one input per block with checkpointing, all the other blocks without."""
     saved_again: Floats
     """What a block in backward finds kept beside `saved`: FSDP with adapters holds on to each block's gradients."""
     saved_scores: Floats
     live: Floats
-    """The block that is recomputed and differentiated."""
+    """The block that is differentiated, recomputed before with checkpointing."""
     live_scores: Floats
+    waiting: Floats
+    """The block differentiated first, when it is already there at the loss: without checkpointing."""
+    waiting_scores: Floats
     logits: Floats
     reference_logits: Floats
     dequantised: Floats
@@ -59,19 +62,22 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     again = held * (of.block_sharded_adapter_factor - 1.0) * checkpoints
     kept = _kept_bytes(runs, on, constants) * widths + dora * model.layers
     partly = np.maximum(of.kept_selective_factor * kept, checkpoints)
-    whole = np.maximum(kept, partly + again + block)
-    saved = tokens * np.where(everything, whole, np.where(selective, partly, checkpoints))
-    live = np.where(everything, 0.0, tokens * block)
+    others = np.maximum(kept - block, partly + again)
+    saved = tokens * np.where(everything, others, np.where(selective, partly, checkpoints))
+    live = tokens * block
     offloads = on.unsloth & ~everything & ~selective
 
     scores = np.where(recipe.attention == _EAGER, tokens * model.heads * recipe.seq_len, 0.0)
-    kept_scores = np.maximum(of.score_bytes_kept * model.layers, of.score_bytes_live)
+    live_scores = scores * of.score_bytes_live
+    other_scores = np.maximum(scores * of.score_bytes_kept * model.layers - live_scores, 0.0)
     return ActivationColumns(
         saved=np.where(offloads, 0.0, saved),
         saved_again=np.where(everything, 0.0, tokens * again),
-        saved_scores=everything * scores * kept_scores,
+        saved_scores=everything * other_scores,
         live=live,
-        live_scores=~everything * scores * of.score_bytes_live,
+        live_scores=live_scores,
+        waiting=everything * live,
+        waiting_scores=everything * live_scores,
         logits=tokens * _logit_bytes(runs, on, constants),
         reference_logits=on.dpo * tokens * constants.logits.reference_vocab * model.vocab,
         dequantised=_dequantised(runs, on, live, constants),

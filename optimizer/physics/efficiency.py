@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DORA = code(Tuning.DORA)
 HF = code(Stack.HF)
+UNSLOTH = code(Stack.UNSLOTH)
 EAGER = code(Attention.EAGER)
 LOSS_STANDARD = code(Loss.STANDARD)
 FP8 = code(Precision.FP8)
@@ -86,7 +87,7 @@ def elementwise_seconds(runs: Runs, repeated: Floats, constants: SpeedConstants)
     model, recipe, machine = runs.model, runs.recipe, runs.machine
     tokens = processed_tokens(recipe)
     passes = 1.0 + repeated / 3.0
-    shrunk = np.where(recipe.fused_kernels, constants.fused_elementwise_share, 1.0)
+    shrunk = np.where(has_fused_kernels(recipe), constants.fused_elementwise_share, 1.0)
     shrunk = shrunk * np.where(recipe.compiled, constants.compiled_elementwise_share, 1.0)
     shrunk = shrunk * np.where(model.gated_mlp, 1.0, constants.plain_block_share)
     width = 2.0 * model.hidden + model.intermediate
@@ -111,7 +112,7 @@ def adapter_bytes(model: ModelColumns, recipe: RecipeColumns, constants: SpeedCo
     """Return the bytes per token that adapters move beside the frozen layers; DoRA rescales every output."""
     width = recipe.adapter_inputs + recipe.adapter_outputs
     per_width = constants.adapter_bytes + np.where(recipe.tuning == DORA, constants.dora_bytes, 0.0)
-    shrunk = np.where(recipe.fused_kernels, constants.fused_elementwise_share, 1.0)
+    shrunk = np.where(has_fused_kernels(recipe), constants.fused_elementwise_share, 1.0)
     return model.layers * width * per_width * shrunk
 
 
@@ -121,7 +122,7 @@ def launch_floor_seconds(runs: Runs, repeated: Floats, constants: SpeedConstants
     full = recipe.tuning == FULL
     share = np.where(full, constants.full_launch_share, 1.0) * gathering_share(recipe, machine, constants)
     share = share * np.where(recipe.compiled, constants.compiled_launch_share, 1.0)
-    looped = np.where(recipe.fused_kernels, 0.0, model.experts) * constants.expert_launch_share
+    looped = np.where(has_fused_kernels(recipe), 0.0, model.experts) * constants.expert_launch_share
     launches = model.layers * constants.launch_s[recipe.stack] * (share + looped) * (1.0 + repeated / 3.0)
     passes = np.where(full, 3.0, 2.0) + repeated
     reading = passes * 2.0 * model.active_linear_params / bandwidth(machine, constants)
@@ -133,7 +134,7 @@ def gathering_share(recipe: RecipeColumns, machine: MachineColumns, constants: S
 
     FSDP wraps every adapter as one more unit, unless fused adapter kernels keep them out of it.
     """
-    adapters = (recipe.tuning != FULL) & ~recipe.fused_kernels
+    adapters = (recipe.tuning != FULL) & ~has_fused_kernels(recipe)
     fsdp = constants.fsdp_launch_share * np.where(adapters, constants.fsdp_adapter_launch_share, 1.0)
     share = np.where(
         recipe.sharding == FSDP, fsdp, np.where(recipe.sharding == ZERO3, constants.zero3_launch_share, 1.0)
@@ -159,6 +160,12 @@ def dequantisation_seconds(runs: Runs, repeated: Floats, constants: SpeedConstan
 def bandwidth(machine: MachineColumns, constants: SpeedConstants) -> Floats:
     """Return the bytes/s of GPU memory that streaming kernels reach."""
     return machine.memory_bandwidth_bytes_per_s * constants.bandwidth_efficiency
+
+
+def has_fused_kernels(recipe: RecipeColumns) -> Bools:
+    """Return where norms, RoPE and adapters run as fused kernels: where the recipe says so, and always in Unsloth."""
+    fused: Bools = recipe.fused_kernels | (recipe.stack == UNSLOTH)
+    return fused
 
 
 def is_gathered(recipe: RecipeColumns) -> Bools:

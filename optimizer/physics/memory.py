@@ -15,11 +15,11 @@ from .overhead import (
     allocated_deviation,
     clipped,
     fragmentation,
-    interval,
+    intervals,
     outside_torch,
     slack_factor,
 )
-from .results import Interval, MemoryColumns
+from .results import MemoryColumns
 from .state import StateColumns, state_columns, total_params
 from .switches import Switches, switches
 
@@ -46,33 +46,34 @@ def estimate_memory(runs: Runs, constants: MemoryConstants) -> MemoryColumns:
     batch = activation_columns(runs, on, constants)
     moments = _moments(state, batch)
     parts = {name: _spread(values, count) for name, values in _parts(moments, state, batch).items()}
-    expected = sum(parts.values(), np.zeros(count))
-    deviation = allocated_deviation(runs, on, parts, constants)
     loading = {name: _spread(values, count) for name, values in load_parts(runs, on, state, constants).items()}
+    allocated = sum(parts.values(), np.zeros(count))
     load = sum(loading.values(), np.zeros(count))
+    of, sigma = constants.overhead, constants.sigma
+
     outside = outside_torch(on, constants)
-    context_deviation = constants.sigma.context * outside
-    load_deviation = constants.sigma.load * load
-    load_slack = constants.overhead.load_slack
-    passing = expected - np.minimum(state.persistent, expected)
-    needed = expected + fragmentation(runs, on, constants) * passing + outside
-    reserved, device = _held(
-        runs, on, constants, state=state, moments=moments, allocated=expected, deviation=deviation, load=load
-    )
+    doubt, outside_doubt = allocated_deviation(runs, on, parts, constants), sigma.context * outside
+    held = _held(runs, on, constants, state=state, moments=moments, allocated=allocated)
+    reserved = np.maximum(held, of.load_slack * load)
+    reserved_doubt = np.hypot(doubt, sigma.slack * (reserved - state.weights))
+    passing = allocated - np.minimum(state.persistent, allocated)
+    needed = allocated + fragmentation(runs, on, constants) * passing + outside
     host, nvme = _beside(runs, on, state, batch, constants)
-    return MemoryColumns(
-        parts=parts,
-        load_parts=loading,
-        load_peak=interval(load, load_deviation),
-        load_required=interval(load * load_slack + outside, np.hypot(load_deviation, context_deviation)),
-        allocated=interval(expected, deviation),
-        reserved=reserved,
-        device=device,
-        required=interval(needed, np.hypot(deviation, context_deviation)),
-        host=interval(_spread(host, count), constants.sigma.host * _spread(host, count)),
-        nvme=interval(_spread(nvme, count), constants.sigma.host * _spread(nvme, count)),
-        basis=_basis(on, count),
+    readings = intervals(
+        count,
+        load_peak=(load, sigma.load * load),
+        load_required=(of.load_slack * load + outside, np.hypot(sigma.load * load, outside_doubt)),
+        allocated=(allocated, doubt),
+        reserved=(reserved, reserved_doubt),
+        device=(reserved + outside + state.paged, np.hypot(reserved_doubt, outside_doubt)),
+        required=(needed, np.hypot(doubt, outside_doubt)),
+        host=(host, sigma.host * host),
+        nvme=(nvme, sigma.host * nvme),
     )
+    ceiling = runs.machine.usable_bytes
+    readings["reserved"] = clipped(readings["reserved"], np.maximum(ceiling - outside, 0.0))
+    readings["device"] = clipped(readings["device"], ceiling)
+    return MemoryColumns(parts=parts, load_parts=loading, basis=_basis(on, count), **readings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +93,13 @@ def _moments(state: StateColumns, batch: ActivationColumns) -> Moments:
     held = state.persistent
     saved = batch.saved + batch.saved_scores
     step = held + state.gradients + state.optimizer_step
-    loss = held + state.kept_gradients + state.gathered_root + saved + batch.logits + batch.reference_logits
-    in_backward = state.kept_gradients + saved + batch.saved_again
+    at_loss = saved + batch.waiting + batch.waiting_scores + batch.logits + batch.reference_logits
+    loss = held + state.kept_gradients + state.gathered_root + at_loss
+    in_backward = state.kept_gradients + saved + batch.saved_again + state.head_gradient
     gradients_win = state.gradients > in_backward
     block = (
         held
-        + np.where(gradients_win, state.gradients, in_backward)
-        + state.head_gradient * ~gradients_win
+        + np.maximum(state.gradients, in_backward)
         + state.gathered_root
         + state.gathered_block
         + batch.live
@@ -133,8 +134,8 @@ def _parts(moments: Moments, state: StateColumns, batch: ActivationColumns) -> d
         "buckets": state.buckets,
         "gathered": gathered + at_rollout * state.gathered_all,
         "saved": saving * batch.saved + (saving & at_block) * batch.saved_again,
-        "live": at_block * batch.live,
-        "scores": saving * batch.saved_scores + at_block * batch.live_scores,
+        "live": at_block * batch.live + at_loss * batch.waiting,
+        "scores": saving * batch.saved_scores + at_block * batch.live_scores + at_loss * batch.waiting_scores,
         "logits": at_loss * (batch.logits + batch.reference_logits),
         "dequantised": at_block * batch.dequantised,
         "dora": at_block * batch.dora,
@@ -150,26 +151,17 @@ def _held(
     state: StateColumns,
     moments: Moments,
     allocated: Floats,
-    deviation: Floats,
-    load: Floats,
-) -> tuple[Interval, Interval]:
-    """Return what the allocator reserves and what the device shows, cut off at usable memory.
+) -> Floats:
+    """Return what the allocator holds in training, before it meets the end of the memory.
 
-    Full fine-tuning reuses little between optimizer step and backward pass: the device shows about their sum. What
-    loading reserved is kept, so that neither reading falls below the load peak.
+    Full fine-tuning reuses little between optimizer step and backward pass: the device shows about their sum.
     """
     of = constants.overhead
-    outside = outside_torch(on, constants)
     near_loss = moments.loss >= of.loss_slack_from * moments.block
     by_factor = allocated + (slack_factor(runs, on, near_loss, constants) - 1.0) * (allocated - state.weights)
     coming_and_going = np.maximum(moments.loss, moments.block) - state.persistent
     by_sum = np.where(on.gpus > 1, of.full_sum_sharded, of.full_sum) * (moments.step + coming_and_going)
-    reserved = np.maximum(np.maximum(np.where(on.full, by_sum, by_factor), allocated), of.load_slack * load)
-    spread = np.hypot(deviation, constants.sigma.slack * (reserved - state.weights))
-    ceiling = runs.machine.usable_bytes
-    device = interval(reserved + outside + state.paged, np.hypot(spread, constants.sigma.context * outside))
-    within = np.maximum(ceiling - outside, 0.0)
-    return clipped(interval(reserved, spread), within), clipped(device, ceiling + np.zeros_like(reserved))
+    return np.maximum(np.where(on.full, by_sum, by_factor), allocated)
 
 
 def _beside(

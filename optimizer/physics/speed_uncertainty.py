@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 OFFLOAD_NONE = code(Offload.NONE)
 PUBLISHED, DERIVED, ASSUMED = Basis.PUBLISHED.rank, Basis.DERIVED.rank, Basis.ASSUMED.rank
-NOT_IN_DATA = np.array([name not in {"turing", "ampere", "hopper"} for name in ARCHITECTURES])
+FEW_ROWS = {"ada", "blackwell", "turing"}
+ARCHITECTURE_BASIS = np.array(
+    [PUBLISHED if name in {"ampere", "hopper"} else DERIVED if name in FEW_ROWS else ASSUMED for name in ARCHITECTURES],
+    dtype=np.int8,
+)
+"""How well each architecture is covered by published rows: many, a handful, none."""
 
 
 def speed_sigma(runs: Runs, parts: Mapping[str, Floats], step_s: Floats, constants: SpeedConstants) -> Floats:
@@ -61,7 +66,6 @@ def speed_basis(runs: Runs) -> Codes:
         | (recipe.objective == DPO)
         | (recipe.objective == PPO)
         | (recipe.offload != OFFLOAD_NONE)
-        | NOT_IN_DATA[machine.architecture]
         | (many_nodes & np.isnan(machine.network_bytes_per_s))
     )
     several = machine.gpu_count * machine.nodes > 1
@@ -74,4 +78,5 @@ def speed_basis(runs: Runs) -> Codes:
         | (recipe.stack == code(Stack.LITGPT))
         | ((recipe.stack == code(Stack.UNSLOTH)) & (recipe.tuning == code(Tuning.FULL)))
     )
-    return np.where(assumed, ASSUMED, np.where(derived, DERIVED, PUBLISHED)).astype(np.int8)
+    of_recipe = np.where(assumed, ASSUMED, np.where(derived, DERIVED, PUBLISHED)).astype(np.int8)
+    return np.maximum(of_recipe, ARCHITECTURE_BASIS[machine.architecture])

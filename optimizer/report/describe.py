@@ -29,12 +29,13 @@ from .figures import (
 from .table import format_heading, format_paragraph, text_width
 
 if TYPE_CHECKING:
-    from .style import Style
     from collections.abc import Mapping, Sequence
 
     from optimizer.physics.recipe import Recipe
     from optimizer.search.results import Candidate, LineItem, MemoryReading, Quote, SnapshotReport
     from optimizer.workload.job import Job
+
+    from .style import Style
 
 TIGHT_FRACTION = 0.95
 """Memory filled beyond this share of what is usable is shown as tight."""
@@ -204,7 +205,12 @@ def describe_snapshot(snapshot: SnapshotReport, now: datetime) -> str:
 def describe_counts(counts: Mapping[str, int]) -> str:
     """Return "memory 1,204 · deadline 56", the largest first, zero left out."""
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    return " · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in ordered if count)
+    return " · ".join(f"{describe_limit(name)} {count:,}" for name, count in ordered if count)
+
+
+def describe_limit(name: str) -> str:
+    """Return the name of a limit, or of a reason, in words: "max GPUs"."""
+    return name.replace("_", " ").replace("gpu", "GPU")
 
 
 def command_lines(words: Sequence[str], style: Style) -> list[str]:

@@ -69,13 +69,16 @@ def format_range(low: str, high: str) -> str:
     return low if low == high else f"{low} – {high}"
 
 
-def format_span(seconds: float) -> str:
-    """Return a duration in the unit a person would use: 45 s, 12.5 min, 14.1 h, 6.2 days."""
+def format_span(seconds: float, *, like: float | None = None) -> str:
+    """Return a duration in the unit a person would use: 45 s, 12.5 min, 14.1 h, 6.2 days.
+
+    `like` is another duration, whose unit is taken: for figures that stand side by side.
+    """
     if not math.isfinite(seconds):
         return UNKNOWN
     if seconds < 0:
         return "-" + format_span(-seconds)
-    value, unit = _span(seconds, seconds)
+    value, unit = _span(seconds, seconds if like is None else like)
     return f"{value} {unit}"
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from optimizer.physics.recipe import Recipe
     from optimizer.search.results import Candidate, LineItem, MemoryReading, Quote, SpeedReading
-    from providers.basis import Estimate
     from providers.offer import Offer
 
 # A quantity that is no whole number is written in the smaller unit, so that integers keep it.
@@ -145,11 +144,6 @@ def throughput_object(speed: SpeedReading) -> JsonObject:
         "step_us": step_us,
         "step_parts_us": parts(speed.parts_s, step_us, scale=1_000_000),
     }
-
-
-def duration_object(duration_s: Estimate) -> JsonObject:
-    """Return a duration in seconds with both ends."""
-    return interval(duration_s)
 
 
 def cost_object(quote: Quote) -> JsonObject:

@@ -10,7 +10,7 @@ from optimizer.version import VERSION
 
 from .json_candidate import candidate_object, choice_object, outcome_objects, whole_quantity
 from .json_job import job_object
-from .json_text import JsonObject, moment, to_text
+from .json_text import Json, JsonObject, moment, to_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -105,7 +105,7 @@ def _chosen(choices: tuple[Candidate, ...], now: datetime) -> JsonObject:
     return head
 
 
-def _summed_components(choices: tuple[Candidate, ...]) -> list[JsonObject]:
+def _summed_components(choices: tuple[Candidate, ...]) -> list[Json]:
     """Return the lines of all bills, summed by name and unit in the order of their first appearance."""
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for candidate in choices:

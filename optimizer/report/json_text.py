@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from providers.basis import Estimate
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = "dict[str, Json]"
 
 LARGEST_INTEGER = 2**53 - 1

@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     from .style import Style
 
 
+HOST_VERDICTS: dict[bool | None, str] = {
+    True: "",
+    False: ", more than the machine has",
+    None: " (what the machine has is unknown)",
+}
+
+
 def format_estimate(answer: EstimateAnswer, style: Style) -> str:
     """Return an estimate as text: the verdict, memory by reading and by part, speed, time and cost."""
     machine = describe_gpus(answer.gpus_per_node, answer.nodes, answer.gpu.id)
@@ -64,13 +71,14 @@ def _verdict(answer: EstimateAnswer, style: Style) -> list[str]:
     pairs = [
         ("Memory", describe_memory(answer.memory, style)),
         ("Speed", f"{rate}, bound by {answer.speed.bound} (basis {speed.basis.value})"),
-        ("Time", f"{format_span(duration.expected)} (80 % within {span}){_chance(answer)}"),
+        ("Time", f"{format_span(duration.expected, like=duration.high)} (80 % within {span}){_chance(answer)}"),
         ("Cost", describe_cost(answer)),
         ("Recipe", describe_recipe(answer.recipe)),
         ("Quality", f"{answer.quality} (complexity {answer.complexity})"),
     ]
     if answer.memory.host.expected:
-        pairs.insert(1, ("Host RAM", f"{format_gib(answer.memory.host.high)} per node"))
+        host = f"{format_gib(answer.memory.host.high)} per node{HOST_VERDICTS[answer.host_fits]}"
+        pairs.insert(1, ("Host RAM", host))
     if answer.memory.nvme.expected:
         pairs.insert(2, ("NVMe", f"{format_gib(answer.memory.nvme.high)} per node"))
     return [_fit_line(answer, style), *format_pairs(pairs, style)]

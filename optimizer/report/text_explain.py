@@ -20,11 +20,12 @@ from .figures import (
     format_ppm,
     format_span,
 )
-from .style import Style
 from .table import Column, format_heading, format_pairs, format_paragraph, format_table, join_sections
 
 if TYPE_CHECKING:
     from optimizer.search.results import Candidate, Explanation
+
+    from .style import Style
 
 VERDICTS: dict[str, tuple[str, Meaning]] = {
     "chosen": ("It is the choice", Meaning.GOOD),

@@ -11,6 +11,7 @@ from .colour import Meaning
 from .describe import (
     command_lines,
     describe_counts,
+    describe_limit,
     describe_machine,
     describe_method,
     describe_place,
@@ -66,7 +67,8 @@ def _near_miss(miss: NearMiss, style: Style) -> list[str]:
         ("Time", format_span(candidate.duration_s.expected)),
     ]
     gap = describe_gap(miss)
-    name = miss.limit.replace("_", " ").capitalize()
+    name = describe_limit(miss.limit)
+    name = name[:1].upper() + name[1:]
     lines = [style.paint(f"{name} {gap}" if gap else name, Meaning.TIGHT)]
     # With a gap in figures the sentence would only say the same again.
     return [*lines, *format_pairs(pairs, style), *([] if gap else format_paragraph(miss.sentence, style))]

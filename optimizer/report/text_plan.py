@@ -28,6 +28,7 @@ from .describe import (
 )
 from .figures import (
     UNKNOWN,
+    format_count,
     format_dollars,
     format_percent,
     format_ppm_briefly,
@@ -64,7 +65,7 @@ def format_plan(plan: Plan, style: Style, *, words: Sequence[str] = (), verbose:
             _bill_section(plan, best, style),
             _others_section(plan, best, style),
             _lost_section(plan, style),
-            _rivals_section(plan.rivals, best, style),
+            _rivals_section(plan.rivals, style),
             _basis_section(plan, style),
             *(verbose_sections(plan, style) if verbose else []),
             _next_section(plan, best, style, words),
@@ -75,7 +76,8 @@ def format_plan(plan: Plan, style: Style, *, words: Sequence[str] = (), verbose:
 def _choice_lines(plan: Plan, best: Candidate, style: Style) -> list[str]:
     offer, quote, duration = best.offer, best.quote, best.duration_s
     headline = f"{describe_place(offer)} · {describe_machine(best)} · {describe_method(best.recipe)}"
-    time = f"{format_span(duration.expected):<10}{_range(format_span_range(duration.low, duration.high))}"
+    span = format_span_range(duration.low, duration.high)
+    time = f"{format_span(duration.expected, like=duration.high):<10}{_range(span)}"
     cost = f"{format_dollars(quote.expected_usd_micro):<10}{_range(format_quote_range(quote))}"
     pairs = [
         ("Cost", cost + (" for each run" if plan.job.runs > 1 else "")),
@@ -104,7 +106,8 @@ def _range(text: str) -> str:
 def _describe_speed(best: Candidate) -> str:
     speed = best.speed.tokens_per_s
     low, high = format_rate(speed.low), format_rate(speed.high)
-    return f"{format_rate(speed.expected)} tokens/s ({low} – {high}), bound by {best.speed.bound} (basis {speed.basis.value})"
+    rate = f"{format_rate(speed.expected)} tokens/s ({low} – {high})"
+    return f"{rate}, bound by {best.speed.bound} (basis {speed.basis.value})"
 
 
 def _bill_section(plan: Plan, best: Candidate, style: Style) -> list[str]:
@@ -200,7 +203,7 @@ def _lost_section(plan: Plan, style: Style) -> list[str]:
     return [*lines, *format_list(plan.lost, style)]
 
 
-def _rivals_section(rivals: Sequence[Rival], best: Candidate, style: Style) -> list[str]:
+def _rivals_section(rivals: Sequence[Rival], style: Style) -> list[str]:
     """Return what managed services ask, one paragraph a vendor, the cheapest first; unknown prices at the end."""
     if not rivals:
         return []
@@ -208,10 +211,7 @@ def _rivals_section(rivals: Sequence[Rival], best: Candidate, style: Style) -> l
     for rival in sorted(rivals, key=_rival_key):
         vendors.setdefault(rival.vendor if _rival_key(rival)[0] == 0 else UNKNOWN, []).append(rival)
     pairs = [(vendor, _describe_rivals(group)) for vendor, group in vendors.items()]
-    lowest = min((_lowest(rival) for rival in rivals if _rival_key(rival)[0] == 0), default=None)
-    aside = "priced per training token"
-    if lowest is not None and best.quote.expected_usd_micro:
-        aside += f"; the cheapest asks {lowest / best.quote.expected_usd_micro:,.1f} × the choice"
+    aside = f"priced per training token, for {format_count(rivals[0].tokens)} tokens"
     return [format_heading("Managed services", aside, style), *format_pairs(pairs, style)]
 
 

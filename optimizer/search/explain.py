@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from providers.units import format_duration
-
 from .candidates import Bills, affordable_bills, broken_of, join
 from .constraints import LIMITS, bit, names_of
 from .market import survey
@@ -17,7 +15,7 @@ from .results import Candidate, Explanation
 from .showing import candidate_at
 from .spec import Spec, parse_spec
 from .variants import METHODS
-from .wording import broken_clause, cost_of, name_of
+from .wording import broken_clause, compared, cost_of, name_of, span
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -132,12 +130,10 @@ def _dearer(candidate: Candidate, choice: Candidate) -> str:
     own, best = candidate.quote.expected_usd_micro, choice.quote.expected_usd_micro
     if own == best:
         return f"{name_of(candidate)} costs {cost_of(candidate)} too, and the tie goes to {name_of(choice)}."
-    more = f", {100.0 * (own / best - 1.0):.0f} % more than" if best > 0 else ", against"
-    speed = (
-        f"it ends in {format_duration(candidate.duration_s.expected)} instead of "
-        f"{format_duration(choice.duration_s.expected)}"
+    return (
+        f"{name_of(candidate)} costs {compared(own, best)}; the choice, {name_of(choice)}, costs {cost_of(choice)} "
+        f"and ends in {span(choice.duration_s.expected)} instead of {span(candidate.duration_s.expected)}."
     )
-    return f"{name_of(candidate)} costs {cost_of(candidate)}{more} {name_of(choice)} at {cost_of(choice)}; {speed}."
 
 
 def _same(candidate: Candidate, choice: Candidate) -> bool:

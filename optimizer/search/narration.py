@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from providers.money import format_usd
 from providers.offer import PriceClass, PricingModel
-from providers.units import format_duration
 
 from .interruptions import ASSUMED_RATE
 from .near_misses import cheaper_than
 from .showing import candidate_at
-from .wording import broken_clause, cost_of, machine_name, method_name, name_of
+from .wording import broken_clause, compared, cost_of, machine_name, method_name, name_of, span
 
 if TYPE_CHECKING:
     from .candidates import Bills
@@ -30,7 +28,7 @@ def lost_sentences(
     cost = choice.quote.expected_usd_micro
     said: list[str] = []
     if others:
-        said.append(f"{name_of(others[0])} costs {_compared(others[0], cost)}.")
+        said.append(f"{name_of(others[0])} costs {compared(others[0].quote.expected_usd_micro, cost)}.")
     said.extend(_fastest(market, bills, choice))
     said.extend(_methods(market, bills, choice))
     for miss in cheaper_than(market, cost):
@@ -50,7 +48,7 @@ def plan_notes(market: Market, choices: tuple[Candidate, ...]) -> tuple[str, ...
             notes.append(_spot_note(market))
         if offer.price_class is PriceClass.LIST:
             age_s = (market.now - offer.observed_at).total_seconds()
-            age = format_duration(max(age_s, 0))
+            age = span(max(age_s, 0.0))
             notes.append(f"The price of {offer.provider} is a list price observed {age} ago.")
         if choice.nodes > 1 and offer.network_bytes_per_s is None:
             notes.append(f"The network between {choice.nodes} nodes is unknown ({offer.instance_type}): assumed.")
@@ -61,13 +59,6 @@ def plan_notes(market: Market, choices: tuple[Candidate, ...]) -> tuple[str, ...
     return tuple(dict.fromkeys(notes))
 
 
-def _compared(candidate: Candidate, cost_micro: int) -> str:
-    own = candidate.quote.expected_usd_micro
-    if cost_micro <= 0:
-        return format_usd(own)
-    return f"{format_usd(own)}, {100.0 * (own / cost_micro - 1.0):.0f} % more"
-
-
 def _fastest(market: Market, bills: Bills, choice: Candidate) -> list[str]:
     finish = market.hardware.finish_s[bills.hardware]
     at = int(np.lexsort((bills.expected_micro, finish))[0])
@@ -76,8 +67,8 @@ def _fastest(market: Market, bills: Bills, choice: Candidate) -> list[str]:
         return []
     sentence = (
         f"The fastest, {method_name(fastest)} on {machine_name(fastest)}, ends in "
-        f"{format_duration(fastest.duration_s.expected)} instead of {format_duration(choice.duration_s.expected)} "
-        f"and costs {_compared(fastest, choice.quote.expected_usd_micro)}."
+        f"{span(fastest.duration_s.expected)} instead of {span(choice.duration_s.expected)} "
+        f"and costs {compared(fastest.quote.expected_usd_micro, choice.quote.expected_usd_micro)}."
     )
     return [sentence]
 

@@ -33,14 +33,6 @@ def undominated(group: Ints, columns: Sequence[Floats]) -> Ints:
     return np.sort(np.concatenate(kept)) if kept else alive
 
 
-def cheapest_of_group(group: Ints, columns: Sequence[Floats]) -> Ints:
-    """Return one row a group (positions, ascending): the lexicographically smallest, the first among equals."""
-    if group.shape[0] == 0:
-        return np.zeros(0, dtype=np.int64)
-    starts, sizes = _runs(group)
-    return _lexicographic_first(columns, starts, sizes)
-
-
 def _runs(group: Ints) -> tuple[Ints, Ints]:
     starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
     return starts, np.diff(np.concatenate([starts, [group.shape[0]]]))

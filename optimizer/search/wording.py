@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
@@ -48,6 +49,29 @@ def cost_of(candidate: Candidate) -> str:
     return format_usd(candidate.quote.expected_usd_micro)
 
 
+def span(seconds: float) -> str:
+    """Return a span as a person would say it: whole minutes from an hour on, whole hours from two days on."""
+    grain = 3600.0 if seconds >= 2 * 86400.0 else 60.0 if seconds >= 3600.0 else 1.0
+    return format_duration(round(seconds / grain) * grain)
+
+
+def at_least(seconds: float) -> str:
+    """Return a span that is long enough: whole minutes, rounded up."""
+    return format_duration(ceil(seconds / 60.0) * 60.0)
+
+
+def compared(cost_micro: int, base_micro: int) -> str:
+    """Return a cost against another: "$14.20, 12 % more", "$98.00, 5.1 times as much"."""
+    own = format_usd(cost_micro)
+    if base_micro <= 0:
+        return own
+    ratio = cost_micro / base_micro
+    if ratio >= 3.0:
+        return f"{own}, {ratio:.1f} times as much"
+    more = 100.0 * (ratio - 1.0)
+    return f"{own}, {more:.1f} % more" if more < 9.95 else f"{own}, {more:.0f} % more"
+
+
 def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, allowed: float) -> str:
     """Return one clause that says by how much `candidate` breaks `limit`."""
     clauses = {
@@ -58,14 +82,14 @@ def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, 
         + (f"the node has {format_bytes(allowed)}" if allowed > 0 else "the node's disk is unknown"),
         "speed_known": "has no known speed",
         "deadline": (
-            f"needs {format_duration(needed)} (at {job.confidence_ppm / 1e4:g} % confidence), "
-            f"and the deadline leaves {format_duration(allowed) if allowed > 0 else 'nothing'}"
+            f"needs {span(needed)} (at {job.confidence_ppm / 1e4:g} % confidence), "
+            f"and the deadline leaves {span(allowed) if allowed > 0 else 'nothing'}"
         ),
         "quality_floor": f"reaches quality {candidate.quality}, and the floor is {_level(QUALITY_ORDER, needed)}",
         "max_complexity": (
             f"is of complexity {candidate.complexity}, and the ceiling is {_level(COMPLEXITY_ORDER, allowed)}"
         ),
-        "method": f"is {method_name(candidate)}, which was not asked for",
+        "method": f"{method_name(candidate)} was not asked for",
         "max_gpus": f"uses {needed:.0f} GPUs, and the limit is {allowed:.0f}",
         "max_nodes": f"uses {needed:.0f} nodes, and the limit is {allowed:.0f}",
         "provider": f"is at {candidate.offer.provider}, and only {', '.join(job.providers)} may be used",
@@ -73,9 +97,7 @@ def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, 
         "gpu": f"is a {candidate.gpu.id}, and only {', '.join(job.gpus)} may be used",
         "exclude_gpu": f"is a {candidate.gpu.id}, which is excluded",
         "pricing_model": _pricing_clause(candidate, job),
-        "max_price_age": (
-            f"has a price {format_duration(max(needed, 0.0))} old, and at most {format_duration(allowed)} are accepted"
-        ),
+        "max_price_age": (f"has a price {span(max(needed, 0.0))} old, and at most {span(allowed)} are accepted"),
         "budget": f"may cost {format_usd(round(needed))} (high end), and the budget is {format_usd(round(allowed))}",
     }
     return clauses[limit]
@@ -88,7 +110,7 @@ def relaxing(limit: str, *, needed: float) -> str:
         "host_memory": "use a node whose host memory is known to suffice",
         "nvme": "use a node whose NVMe is known to suffice",
         "speed_known": "measure its speed",
-        "deadline": f"set the deadline to {format_duration(needed)} or later",
+        "deadline": f"set the deadline to {at_least(needed)} or later",
         "quality_floor": "lower the quality floor",
         "max_complexity": "raise the complexity ceiling",
         "method": "allow this method",
@@ -99,7 +121,7 @@ def relaxing(limit: str, *, needed: float) -> str:
         "gpu": "allow this GPU",
         "exclude_gpu": "do not exclude this GPU",
         "pricing_model": "allow this pricing model",
-        "max_price_age": f"accept prices {format_duration(max(needed, 1.0))} old, or refresh them",
+        "max_price_age": f"accept prices {at_least(max(needed, 1.0))} old, or refresh them",
         "budget": f"raise the budget to {format_usd(round(needed))}",
     }
     return changes[limit]

@@ -165,7 +165,7 @@ def _load_tokenizer(path: Path) -> TokenCounter:
     if not path.is_file():
         raise JobError(where="dataset", key="tokenizer", value=str(path), allowed=allowed)
     try:
-        from tokenizers import Tokenizer  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  # optional
+        from tokenizers import Tokenizer  # type: ignore[import-not-found,unused-ignore]  # optional
     except ImportError as err:
         hint = "the package `tokenizers`: install `tunefare[tokenizers]`, or leave the tokenizer out for an estimate"
         raise JobError(where="dataset", key="tokenizer", value=str(path), allowed=hint) from err

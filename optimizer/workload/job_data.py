@@ -10,6 +10,7 @@ from providers.basis import Basis
 from providers.errors import JobError
 
 from .dataset import read_dataset
+from .lengths import ASSUMED_VARIATION, spread_around
 from .models import ModelSpec, is_model_path
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ def _from_tokens(said: JobInput, tokens: int, model: ModelSpec, defaults: Defaul
     length = said.tokens_per_sample
     seq_len = _row_length(said, length, model, defaults, why="tokens per sample, rounded up to 128")
     mean = min(length or seq_len, seq_len)
-    return _Amount(tokens=tokens, sequences=-(-tokens // mean), seq_len=seq_len, basis=Basis.ASSUMED.value)
+    sequences = -(-tokens // mean)
+    lengths = _assumed_lengths(said, mean, sequences=sequences, seq_len=seq_len, defaults=defaults)
+    return _Amount(tokens=tokens, sequences=sequences, seq_len=seq_len, basis=Basis.ASSUMED.value, lengths=lengths)
 
 
 def _from_samples(said: JobInput, samples: int, model: ModelSpec, defaults: DefaultNotes, where: str) -> _Amount:
@@ -147,8 +150,22 @@ def _from_samples(said: JobInput, samples: int, model: ModelSpec, defaults: Defa
     seq_len = _row_length(said, length, model, defaults, why="tokens per sample, rounded up to 128")
     if length > seq_len:
         defaults.note("tokens per sample", seq_len, f"cut from {length} at the sequence length")
-    tokens = samples * min(length, seq_len) * epochs
-    return _Amount(tokens=tokens, sequences=samples * epochs, seq_len=seq_len, basis=Basis.ASSUMED.value)
+    kept = min(length, seq_len)
+    sequences = samples * epochs
+    lengths = _assumed_lengths(said, kept, sequences=sequences, seq_len=seq_len, defaults=defaults)
+    return _Amount(
+        tokens=sequences * kept, sequences=sequences, seq_len=seq_len, basis=Basis.ASSUMED.value, lengths=lengths
+    )
+
+
+def _assumed_lengths(
+    said: JobInput, mean: int, *, sequences: int, seq_len: int, defaults: DefaultNotes
+) -> LengthDistribution | None:
+    """The spread of lengths where only their mean is known; None where rows are full or packed."""
+    if said.packing or mean == seq_len:
+        return None
+    defaults.note("spread of lengths", f"{ASSUMED_VARIATION:.0%} of their mean", "assumed: only the mean was said")
+    return spread_around(mean, count=sequences, seq_len=seq_len)
 
 
 def _from_dataset(said: JobInput, model: ModelSpec, defaults: DefaultNotes, where: str) -> _Amount:
@@ -252,7 +269,7 @@ def _tokenizer_beside(model: str | None) -> str | None:
     """The `tokenizer.json` in the folder of a local model, when it is there and can be read here."""
     if model is None or not is_model_path(model):
         return None
-    from importlib.util import find_spec  # noqa: PLC0415  # only for local models
+    from importlib.util import find_spec  # only for local models
 
     path = Path(model)
     beside = (path if path.is_dir() else path.parent) / "tokenizer.json"

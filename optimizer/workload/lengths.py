@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import accumulate
+from statistics import NormalDist
 from typing import TYPE_CHECKING
+
+from providers.basis import Basis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GRID_POINTS = 200
 """Points of a quantile grid; smaller sets are kept whole."""
+
+ASSUMED_VARIATION = 0.5
+"""Standard deviation over mean of sample lengths where only the mean was said: an assumption, and disclosed as one.
+Instruction data sets are that uneven or more; rows all of one length would make padding free, which it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +57,7 @@ class LengthDistribution:
         """
         if not 0.0 <= fraction <= 1.0:
             raise ValueError(f"fraction {fraction} is not within 0 to 1")
-        # The small term keeps 0.95 * 200 = 190.00000000000003 at rank 190.
+        # The small term keeps 0.07 * 100 = 7.000000000000001 at rank 7.
         rank = math.ceil(fraction * len(self.quantiles) - 1e-9)
         return self.quantiles[max(rank, 1) - 1]
 
@@ -108,6 +115,26 @@ def from_histogram(
         pairs=pairs,
         prompt_mean=prompt_mean,
     )
+
+
+def spread_around(mean: int, *, count: int, seq_len: int) -> LengthDistribution:
+    """Return lognormal lengths of the given mean (tokens), none beyond `seq_len`: assumed where only a mean is said.
+
+    The quantiles are scaled until their mean after cutting is `mean` again, so that no token appears or vanishes.
+    Raises ValueError unless 1 <= mean <= seq_len.
+    """
+    if not 1 <= mean <= seq_len:
+        raise ValueError(f"mean {mean} is not within 1 to {seq_len}")
+    sigma = math.sqrt(math.log1p(ASSUMED_VARIATION**2))
+    normal = NormalDist(0.0, sigma)
+    shape = [math.exp(normal.inv_cdf((i + 0.5) / GRID_POINTS)) for i in range(GRID_POINTS)]
+    low, high = 0.0, float(seq_len) / shape[0]
+    for _ in range(60):
+        scale = (low + high) / 2
+        short = sum(min(scale * value, seq_len) for value in shape) < mean * GRID_POINTS
+        low, high = (scale, high) if short else (low, scale)
+    lengths = tuple(max(1, min(round(high * value), seq_len)) for value in shape)
+    return LengthDistribution(quantiles=lengths, count=count, mean=float(mean), basis=Basis.ASSUMED.value)
 
 
 def _check_at_least_one(name: str, value: int) -> None:

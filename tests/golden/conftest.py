@@ -177,10 +177,15 @@ def invented_infeasible_plan(invented_plan: Plan) -> Plan:
 @pytest.fixture
 def invented_sweep(invented_plan: Plan) -> Plan:
     """Five runs over two offers: three and two."""
+    slower = Estimate(low=4_000.0, expected=5_000.0, high=7_000.0, basis=Basis.ASSUMED)
     choices = (
         invented_candidate(runs=3),
-        invented_candidate(runs=2, instance_type="zeta.8x", provider="cirrus", usd_micro=8_000_000),
-    )
+        dataclasses.replace(
+            invented_candidate(runs=2, instance_type="zeta.8x", provider="cirrus", usd_micro=8_000_000),
+            duration_s=slower, duration_parts_s={"setup": 600.0, "train": 4_400.0}, finish_s_at_confidence=7_000.0,
+            finish_probability_ppm=987_654,
+        ),
+    )  # fmt: skip
     return dataclasses.replace(invented_plan, job=invented_job(runs=5), choices=choices)
 
 

@@ -146,7 +146,7 @@ def test_the_order_of_offers_changes_nothing() -> None:
             random.Random(seed).shuffle(offers)
             self.held = make_snapshot(offers)
 
-        def snapshot(self, *, now: datetime) -> PriceSnapshot:  # noqa: ARG002 - the protocol's
+        def snapshot(self, *, now: datetime) -> PriceSnapshot:
             return self.held
 
     run = partial(plan_job, job(offers=None, only_offers=None), settings=Settings())

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from optimizer.report.json_plan import plan_document, plan_text
+from optimizer.report.json_plan import is_feasible, plan_document, plan_text
+from optimizer.search.results import PlanStatus
+from optimizer.workload.lengths import LengthDistribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +109,10 @@ def test_a_sweep_sums_the_money_over_its_runs(invented_sweep: Plan) -> None:
         "high": 3 * 9_654_321 + 2 * 10_000_000,
     }
     assert sum(line["usd_micro"] for line in document["components"]) == document["cost_usd_micro"]["expected"]
+    assert document["duration_s"] == {"low": 4_000, "expected": 5_000, "high": 7_000}
+    assert document["duration_parts_s"] == {"setup": 600, "train": 4_400}
+    assert document["finish_s_at_confidence"] == 7_000
+    assert document["finish_probability_ppm"] == 987_654
     assert [line["quantity"] for line in document["components"]] == [5 * 4001, 5 * 12_500_000_000, 5]
 
 
@@ -121,3 +127,32 @@ def test_a_figure_that_is_no_number_is_refused(invented_plan: Plan) -> None:
     broken = dataclasses.replace(choice, speed=dataclasses.replace(choice.speed, mfu=float("nan")))
     with pytest.raises(ValueError, match="nan has no place"):
         plan_text(dataclasses.replace(invented_plan, choices=(broken,)))
+
+
+def test_a_limit_without_end_or_not_known_is_null(invented_infeasible_plan: Plan) -> None:
+    (miss,) = invented_infeasible_plan.near_misses
+    endless = dataclasses.replace(miss, required=float("inf"), allowed=float("nan"), unit="GB")
+    plan = dataclasses.replace(invented_infeasible_plan, near_misses=(endless,))
+    document = json.loads(plan_text(plan))["near_misses"][0]
+    assert (document["required"], document["allowed"], document["unit"]) == (None, None, "bytes")
+
+
+def test_the_lengths_of_a_dataset_are_summed_up(invented_plan: Plan) -> None:
+    lengths = LengthDistribution(quantiles=tuple(range(1, 101)), count=1_000, mean=50.4, basis="measured")
+    job = dataclasses.replace(invented_plan.job, lengths=lengths)
+    shown = json.loads(plan_text(dataclasses.replace(invented_plan, job=job)))["job"]["lengths"]
+    assert (shown["count"], shown["mean_tokens"], shown["max_tokens"], shown["basis"]) == (1_000, 50, 100, "measured")
+    assert shown["p50_tokens"] == lengths.percentile(0.5) < shown["p95_tokens"] == lengths.percentile(0.95)
+
+
+def test_only_a_plan_with_a_choice_is_feasible(invented_plan: Plan, invented_infeasible_plan: Plan) -> None:
+    stopped = dataclasses.replace(invented_plan, status=PlanStatus.TIME_LIMIT)
+    assert [is_feasible(plan) for plan in (invented_plan, stopped, invented_infeasible_plan)] == [True, True, False]
+    assert not is_feasible(dataclasses.replace(stopped, choices=()))
+
+
+def test_a_price_from_the_future_has_age_zero(invented_plan: Plan) -> None:
+    earlier = dataclasses.replace(invented_plan, made_at=invented_plan.snapshot.oldest_observed_at)
+    document = json.loads(plan_text(earlier))
+    assert document["choice"]["age_s"] == document["snapshot"]["oldest_age_s"] == 0
+    assert document["snapshot"]["newest_age_s"] == 0

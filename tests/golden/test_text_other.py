@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from optimizer.report.answers import EstimateAnswer, PricedOffer, PriceListAnswer
+from optimizer.report.answers import PricedOffer, PriceListAnswer
 from optimizer.report.style import Style
 from optimizer.report.table import text_width
 from optimizer.report.text_calculate import Calculation, format_calculation
 from optimizer.report.text_estimate import format_estimate
+from optimizer.report.text_explain import format_explanation
 from optimizer.report.text_methods import format_methods
 from optimizer.report.text_models import format_models
 from optimizer.report.text_prices import format_prices
@@ -26,60 +27,58 @@ from providers.offer import PriceClass, PricingModel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from optimizer.search.results import Plan
+    from optimizer.report.answers import EstimateAnswer
+    from optimizer.search.results import Explanation, Plan
 
     Compare = Callable[[str, str], None]
 
 NARROW = Style(width=80)
 
 
-@pytest.fixture
-def answer(invented_plan: Plan) -> EstimateAnswer:
-    (choice,) = invented_plan.choices
-    return EstimateAnswer(
-        made_at=invented_plan.made_at, job=invented_plan.job, recipe=choice.recipe, gpu=choice.gpu, gpus_per_node=2,
-        nodes=1, memory=choice.memory, speed=choice.speed, duration_s=choice.duration_s,
-        duration_parts_s=dict(choice.duration_parts_s), finish_probability_ppm=999_321, quote=choice.quote,
-        offer=choice.offer, price_from="offer", usd_per_gpu_hour_nano=1_605_000_000, quality="med-high",
-        complexity="medium", fits=True, fits_expected=True, snapshot=invented_plan.snapshot,
-        notes=("An invented note.",),
-    )  # fmt: skip
+def test_an_estimate_reads_as_written_down(invented_estimate: EstimateAnswer, golden: Compare) -> None:
+    golden("estimate.txt", format_estimate(invented_estimate, NARROW))
 
 
-def test_an_estimate_reads_as_written_down(answer: EstimateAnswer, golden: Compare) -> None:
-    golden("estimate.txt", format_estimate(answer, NARROW))
-
-
-def test_an_estimate_without_a_price_says_what_would_tell(answer: EstimateAnswer) -> None:
-    unknown = dataclasses.replace(answer, quote=None, offer=None, price_from="unknown", usd_per_gpu_hour_nano=None)
+def test_an_estimate_without_a_price_says_what_would_tell(invented_estimate: EstimateAnswer) -> None:
+    unknown = dataclasses.replace(
+        invented_estimate, quote=None, offer=None, price_from="unknown", usd_per_gpu_hour_nano=None
+    )
     text = format_estimate(unknown, NARROW)
     assert "unknown: no offer of this machine is known; give --usd-per-gpu-hour" in " ".join(text.split())
     assert "The bill" not in text
 
 
-def test_an_estimate_at_a_given_price_says_so(answer: EstimateAnswer) -> None:
-    text = format_estimate(dataclasses.replace(answer, offer=None, price_from="given"), NARROW)
+def test_an_estimate_at_a_given_price_says_so(invented_estimate: EstimateAnswer) -> None:
+    text = format_estimate(dataclasses.replace(invented_estimate, offer=None, price_from="given"), NARROW)
     assert "at $1.60 per GPU-hour, as given" in text or "at $1.61 per GPU-hour, as given" in text
 
 
 @pytest.mark.parametrize(
-    ("fits", "expected", "verdict"), [(True, True, "Fits  "), (False, True, "May fit  "), (False, False, "Does not fit  ")]
+    ("fits", "expected", "verdict"),
+    [(True, True, "Fits  "), (False, True, "May fit  "), (False, False, "Does not fit  ")],
 )
-def test_the_verdict_has_three_values(answer: EstimateAnswer, fits: bool, expected: bool, verdict: str) -> None:
+def test_the_verdict_has_three_values(
+    invented_estimate: EstimateAnswer, fits: bool, expected: bool, verdict: str
+) -> None:
     factor = 0.5 if fits else 1.2
-    usable = answer.memory.usable_bytes
+    usable = invented_estimate.memory.usable_bytes
     need = Estimate(low=usable * 0.4, expected=usable * 0.45, high=usable * factor, basis=Basis.DERIVED)
     changed = dataclasses.replace(
-        answer, fits=fits, fits_expected=expected, memory=dataclasses.replace(answer.memory, required=need)
+        invented_estimate,
+        fits=fits,
+        fits_expected=expected,
+        memory=dataclasses.replace(invented_estimate.memory, required=need),
     )
     (line,) = [line for line in format_estimate(changed, NARROW).splitlines() if line.startswith(verdict)]
     assert line.endswith("30.0 GiB to spare at the high end" if fits else "lacks 12.0 GiB at the high end")
 
 
-def test_memory_of_the_host_is_named_when_used(answer: EstimateAnswer) -> None:
-    assert "Host RAM  22.0 GiB per node" in format_estimate(answer, NARROW)
+def test_memory_of_the_host_is_named_when_used(invented_estimate: EstimateAnswer) -> None:
+    for host_fits, verdict in ((True, "\n"), (False, ", more than the machine has"), (None, " (what the machine has")):
+        text = format_estimate(dataclasses.replace(invented_estimate, host_fits=host_fits), NARROW)
+        assert f"  Host RAM  22.0 GiB per node{verdict}" in text
     nothing = Estimate(low=0.0, expected=0.0, high=0.0, basis=Basis.DERIVED)
-    without = dataclasses.replace(answer, memory=dataclasses.replace(answer.memory, host=nothing))
+    without = dataclasses.replace(invented_estimate, memory=dataclasses.replace(invented_estimate.memory, host=nothing))
     assert "Host RAM" not in format_estimate(without, NARROW)
 
 
@@ -144,3 +143,28 @@ def test_the_list_of_models_never_cuts_a_name() -> None:
     for name in models.names():
         assert name in text
     assert max(text_width(line) for line in text.splitlines()) <= 80
+
+
+def test_an_explanation_reads_as_written_down(invented_explanation: Explanation, golden: Compare) -> None:
+    golden("explain.txt", format_explanation(invented_explanation, NARROW))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("chosen", "It is the choice"),
+        ("dearer", "It would do, and costs more"),
+        ("absent", "There is no such candidate"),
+        ("infeasible", "It breaks a limit"),
+    ],
+)
+def test_a_verdict_is_put_in_words(invented_explanation: Explanation, verdict: str, words: str) -> None:
+    text = format_explanation(dataclasses.replace(invented_explanation, verdict=verdict, broken={}), NARROW)
+    assert text.splitlines()[0] == f"Why not Zeta 9 on mars?  {words}"
+    assert "Limits broken" not in text
+    assert ("the choice" in text.partition("\n")[2]) is (verdict != "chosen")
+
+
+def test_an_explanation_without_a_candidate_is_a_sentence(invented_explanation: Explanation) -> None:
+    alone = dataclasses.replace(invented_explanation, verdict="absent", candidate=None, broken={})
+    assert format_explanation(alone, NARROW).count("\n") == 2

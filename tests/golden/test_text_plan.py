@@ -98,9 +98,7 @@ def test_without_a_deadline_nothing_is_said_of_one(invented_plan: Plan) -> None:
 def test_a_free_machine_is_no_division_by_zero(invented_plan: Plan) -> None:
     (choice,) = invented_plan.choices
     free = dataclasses.replace(choice.quote, low_usd_micro=0, expected_usd_micro=0, high_usd_micro=0, items=())
-    text = format_plan(
-        dataclasses.replace(invented_plan, choices=(dataclasses.replace(choice, quote=free),)), NARROW
-    )
+    text = format_plan(dataclasses.replace(invented_plan, choices=(dataclasses.replace(choice, quote=free),)), NARROW)
     assert re.search(r"^  Cost +\$0 ", text, flags=re.MULTILINE)
 
 
@@ -127,3 +125,54 @@ def test_nothing_near_is_said_in_words(invented_infeasible_plan: Plan) -> None:
     assert "breaks more than one limit" in format_plan(alone, NARROW)
     empty = dataclasses.replace(alone, solver=dataclasses.replace(alone.solver, candidates=0))
     assert "No offer passes" in format_plan(empty, NARROW)
+
+
+def test_each_kind_of_limit_is_named_in_its_own_words(invented_infeasible_plan: Plan) -> None:
+    (miss,) = invented_infeasible_plan.near_misses
+
+    def read(**changes: object) -> str:
+        changed = dataclasses.replace(miss, **changes)  # type: ignore[arg-type]
+        return format_plan(dataclasses.replace(invented_infeasible_plan, near_misses=(changed,)), NARROW)
+
+    text = read(limit="quality_floor", unit="levels", required=4.0, allowed=2.0)
+    assert "Quality floor med-high instead of highest" in text
+    assert "Max complexity high instead of low" in read(
+        limit="max_complexity", unit="levels", required=2.0, allowed=0.0
+    )
+    assert "Budget $12.00 instead of $5.00" in read(limit="budget", unit="usd_micro", required=12e6, allowed=5e6)
+    assert "Max GPUs 8 GPUs instead of 4 GPUs" in read(limit="max_gpus", unit="GPUs", required=8.0, allowed=4.0)
+    place = read(limit="provider", unit="", required=1.0, allowed=0.0, sentence="Only elsewhere.")
+    assert "Provider\n" in place
+    assert "Only elsewhere." in place
+    assert "Only elsewhere." not in read(sentence="Only elsewhere.")
+
+
+def test_a_rival_says_what_is_known_of_its_price(invented_plan: Plan) -> None:
+    (priced, unknown) = invented_plan.rivals
+    rivals = (
+        dataclasses.replace(priced, vendor="A", low_usd_micro=2_000_000, high_usd_micro=3_000_000, source_date="2031"),
+        dataclasses.replace(priced, vendor="A", low_usd_micro=None, high_usd_micro=9_000_000, source_date="2030"),
+        unknown,
+    )
+    text = format_plan(dataclasses.replace(invented_plan, rivals=rivals), NARROW)
+    assert "  A        tiny $2.00 – $3.00 (2031) · tiny up to $9.00 (2030)\n" in text
+    assert "  unknown  Stratus huge\n" in text
+    assert "Managed services  priced per training token, for 21.3M tokens\n" in text
+    assert "Managed" not in format_plan(dataclasses.replace(invented_plan, rivals=()), NARROW)
+
+
+def test_a_command_is_quoted_and_keeps_flags_with_their_values(invented_plan: Plan) -> None:
+    words = [
+        "my job.toml",
+        "--tokens-per-sample",
+        "400",
+        "--gpu",
+        "H100-SXM-80GB",
+        "--gpu",
+        "A100-SXM-80GB",
+        "--no-packing",
+    ]
+    lines = format_plan(invented_plan, NARROW, words=words).splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("  $ tunefare explain"))
+    assert lines[start] == "  $ tunefare explain 'my job.toml' --tokens-per-sample 400 --gpu H100-SXM-80GB \\"
+    assert lines[start + 1] == "      --gpu A100-SXM-80GB --no-packing --why-not spot"

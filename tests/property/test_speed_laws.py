@@ -135,6 +135,17 @@ def test_more_gpus_of_one_nvlink_node_are_never_slower(model, gpu, recipe, shard
     assert ladder == sorted(ladder)
 
 
+@given(
+    model=models, gpu=st.sampled_from(NVLINK), recipe=recipes(),
+    sharding=st.sampled_from((Sharding.DDP, Sharding.ZERO1, Sharding.ZERO2)),
+)  # fmt: skip
+def test_a_second_gpu_is_never_a_loss_where_weights_stay_whole(model, gpu, recipe, sharding):
+    # FSDP and ZeRO-3 are exempt: published rows show two FSDP GPUs slower than one on short micro-steps
+    way = replace(recipe, sharding=sharding, offload=Offload.NONE)
+    one, two = (speeds(model, Machine(gpu=gpu, gpu_count=count), way)[0] for count in (1, 2))
+    assert one <= two * SLACK
+
+
 @given(model=models, gpu=st.sampled_from(GPUS), recipe=recipes((Objective.SFT,)))
 def test_a_gpu_of_the_node_adds_at_most_itself(model, gpu, recipe):
     way = replace(recipe, sharding=Sharding.DDP, offload=Offload.NONE)

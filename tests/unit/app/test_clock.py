@@ -24,7 +24,7 @@ def test_an_override_stands_in_for_the_clock(override: str | datetime) -> None:
     assert current_time(override) == datetime(2031, 5, 6, 7, 8, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("override", ["yesterday", "2031-05-06T07:08", datetime(2031, 5, 6)])  # noqa: DTZ001
+@pytest.mark.parametrize("override", ["yesterday", "2031-05-06T07:08", datetime(2031, 5, 6)])  # noqa: DTZ001 - what is refused
 def test_a_moment_that_means_nothing_elsewhere_is_refused(override: str | datetime) -> None:
     with pytest.raises(JobError, match=r"command line: now = .*zone") as caught:
         current_time(override)

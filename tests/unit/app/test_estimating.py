@@ -252,3 +252,13 @@ def test_a_deadline_has_a_probability(run: Callable[..., EstimateAnswer]) -> Non
     assert probability[2] == 1_000_000
     answer = run(said(deadline="30d"))
     assert answer.job.deadline_at == answer.made_at + timedelta(days=30)
+
+
+def test_a_dataset_brings_padding_and_packing_takes_it_away(run: Callable[..., EstimateAnswer], tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text("".join(json.dumps({"text": "word " * count}) + "\n" for count in range(10, 400, 5)))
+    padded = run(said(tokens=None, dataset=str(file), seq_len=512), micro_batch=8).recipe
+    alone = run(said(tokens=None, dataset=str(file), seq_len=512), micro_batch=1).recipe
+    packed = run(said(tokens=None, dataset=str(file), seq_len=512, packing=True), micro_batch=8).recipe
+    assert padded.padding_factor > alone.padding_factor >= 1.0
+    assert (padded.variable_length, packed.variable_length, packed.padding_factor) == (True, False, 1.0)

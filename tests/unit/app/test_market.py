@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from providers.offer import PriceClass
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from providers.gpus import GpuTable
     from providers.offer import Offer, PriceSnapshot
@@ -80,7 +80,7 @@ def test_discounts_come_off_the_store_s_prices_and_not_off_own_ones(
 def test_a_discount_on_an_unknown_provider_is_refused(
     read: Callable[..., PriceSnapshot], offer_of: Callable[..., Offer]
 ) -> None:
-    with pytest.raises(JobError, match="tunefare.toml: discounts = 'nimbsu'"):
+    with pytest.raises(JobError, match=r"tunefare.toml: discounts = 'nimbsu'"):
         read(choice(discounts={"nimbsu": Decimal("0.1")}, where="tunefare.toml"), offer_of())
 
 

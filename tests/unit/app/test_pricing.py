@@ -10,7 +10,6 @@ import pytest
 
 from optimizer.app.pricing import PriceFilter, list_prices
 from optimizer.app.settings import Settings
-from optimizer.report.answers import PriceListAnswer
 from optimizer.report.json_prices import prices_text
 from providers.errors import JobError, PricesUnavailable
 from providers.offer import PricingModel
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from optimizer.report.answers import PriceListAnswer
     from providers.gpus import GpuTable
     from providers.offer import Offer
 

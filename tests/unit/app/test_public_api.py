@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +20,6 @@ from optimizer.workload.job_input import JobInput
 from providers.errors import JobError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from optimizer.app.flags import JobFlags as Flags
     from optimizer.app.public_results import PlanResult
 
@@ -152,12 +152,9 @@ def test_public_names_are_listed_and_others_are_refused() -> None:
     assert set(optimizer.__all__) <= set(dir(optimizer))
     assert optimizer.Job is JobInput
     with pytest.raises(AttributeError, match="no attribute 'plann'"):
-        optimizer.plann  # noqa: B018
+        optimizer.plann  # noqa: B018 - looked up for its error
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    import tomllib
-    from pathlib import Path
-
     project = Path(optimizer.__file__).parents[1] / "pyproject.toml"
     assert tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"] == optimizer.__version__

@@ -41,7 +41,7 @@ def test_environment_wins_over_project_over_user(tmp_path: Path) -> None:
 def test_the_user_file_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("only_offers = true\n")
     assert settings(tmp_path, TUNEFARE_CONFIG=str(tmp_path / "mine.toml")).only_offers is True
-    with pytest.raises(JobError, match="environment: TUNEFARE_CONFIG = .*gone.toml"):
+    with pytest.raises(JobError, match=r"environment: TUNEFARE_CONFIG = .*gone.toml"):
         settings(tmp_path, TUNEFARE_CONFIG=str(tmp_path / "gone.toml"))
 
 

@@ -168,6 +168,13 @@ def test_the_calculator_takes_finite_positive_numbers_only(fails: Fails, value: 
     assert "tokens" in line
 
 
+def test_the_calculator_names_the_flag_that_was_typed(fails: Fails) -> None:
+    words = ("--tokens-per-sample", "5", "--tps-per-gpu", "5", "--price-per-gpu-hour", "1")
+    assert fails(2, "calculate", *words, "--samples", "0").startswith("command line: --samples = 0.0: ")
+    assert "--gpus" in fails(2, "calculate", *words, "--samples", "1", "--gpus", "-1")
+    assert "--utilization" in fails(2, "calculate", *words, "--samples", "1", "--utilization", "1.5")
+
+
 def test_filters_of_a_price_list_are_checked(fails: Fails) -> None:
     assert "H100-SXM-81GB" in fails(2, "prices", "list", "--gpu", "H100-SXM-81GB")
     assert "nosuchcloud" in fails(2, "prices", "list", "--provider", "nosuchcloud")

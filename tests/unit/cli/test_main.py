@@ -35,7 +35,25 @@ def test_without_a_command_there_is_help(tunefare: Callable[..., object]) -> Non
     assert all(f"  {name} " in outcome.out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], []])
+def test_a_group_without_a_command_shows_its_commands(tunefare: Callable[..., object]) -> None:
+    outcome = tunefare("prices")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "\n  list  " in outcome.out
+
+
+def test_completion_knows_commands_and_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {
+        **os.environ,
+        "_TUNEFARE_COMPLETE": "complete_bash",
+        "COMP_WORDS": "tunefare plan --bud",
+        "COMP_CWORD": "2",
+    }
+    launch = "import sys; from optimizer.cli.main import run; sys.argv = ['tunefare']; run()"
+    done = subprocess.run([sys.executable, "-c", launch], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["--budget"]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--version"], ["plan", "--help"], ["estimate", "--help"]])
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     probe = (
         "import sys; from optimizer.cli.main import main; main(sys.argv[1:]); "
@@ -91,9 +109,7 @@ def test_a_command_interrupted_inside_typer_ends_with_130(
 
 
 @pytest.mark.parametrize(("words", "variable"), [(["--traceback"], ""), ([], "1")])
-def test_a_traceback_is_shown_when_asked_for(
-    monkeypatch: pytest.MonkeyPatch, words: list[str], variable: str
-) -> None:
+def test_a_traceback_is_shown_when_asked_for(monkeypatch: pytest.MonkeyPatch, words: list[str], variable: str) -> None:
     if variable:
         monkeypatch.setenv("TUNEFARE_TRACEBACK", variable)
     monkeypatch.setattr("optimizer.workload.matrices.load_matrices", _raising(ZeroDivisionError("bug")))
@@ -170,7 +186,9 @@ def test_colours_need_a_terminal_and_no_objection(
     assert output.choose_style().colour is coloured
 
 
-@pytest.mark.parametrize(("encoding", "unicode"), [("utf-8", True), ("ascii", False), ("latin-1", False), (None, False)])
+@pytest.mark.parametrize(
+    ("encoding", "unicode"), [("utf-8", True), ("ascii", False), ("latin-1", False), (None, False)]
+)
 def test_signs_beyond_ascii_need_an_encoding_that_has_them(
     monkeypatch: pytest.MonkeyPatch, encoding: str | None, unicode: bool
 ) -> None:

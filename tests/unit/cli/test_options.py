@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 import typer
@@ -8,7 +9,9 @@ import typer
 from optimizer.app.estimating import RecipeChoice
 from optimizer.cli.options import JOB_FLAGS, RECIPE_FLAGS, Flag, parse_count, parse_number
 from optimizer.cli.plan import repeat_flags
+from optimizer.workload import vocabulary
 from optimizer.workload.job_input import JobInput
+from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
 
 FLAGS = [flag for flags in JOB_FLAGS.values() for flag in flags]
 NOT_YET = {"robust", "simulate", "account", "charge", "dataset_digest", "policy"}
@@ -69,9 +72,36 @@ def test_every_flag_says_what_it_is_for(flag: Flag) -> None:
 
 
 def test_flags_are_repeated_as_they_were_typed() -> None:
-    flags = {"model": "a b", "tokens": 5, "packing": False, "only_offers": True, "method": ["lora", "full"], "epochs": 2.0}
+    flags = {
+        "model": "a b",
+        "tokens": 5,
+        "packing": False,
+        "only_offers": True,
+        "method": ["lora", "full"],
+        "epochs": 2.0,
+    }
     assert repeat_flags("job.toml", flags) == [
         "job.toml", "--model", "a b", "--tokens", "5", "--no-packing", "--only-offers", "--method", "lora", "--method",
         "full", "--epochs", "2",
     ]  # fmt: skip
     assert repeat_flags(None, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("method", vocabulary.METHODS),
+        ("quantization", tuple(map(str, vocabulary.QUANTIZATION_BITS))),
+        ("objective", vocabulary.OBJECTIVES),
+        ("optimizer", vocabulary.OPTIMIZERS),
+        ("stack", vocabulary.STACKS),
+        ("pricing_model", vocabulary.PRICING_MODELS),
+        ("executor", vocabulary.EXECUTORS),
+        ("quality_floor", QUALITY_ORDER),
+        ("max_complexity", COMPLEXITY_ORDER),
+    ],
+)
+def test_help_names_every_word_that_is_allowed(key: str, words: tuple[str, ...]) -> None:
+    (flag,) = [flag for flag in FLAGS if flag.key == key]
+    for word in words:
+        assert word in re.split(r"[ ,;:()]+", flag.help)

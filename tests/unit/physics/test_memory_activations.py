@@ -88,8 +88,9 @@ def test_fsdp_with_adapters_holds_on_to_more_in_backward() -> None:
 )
 def test_without_checkpointing_every_block_keeps_everything(recipe: dict[str, object], factor: float) -> None:
     batch = batch_of(checkpointing=Checkpointing.NONE, **recipe)
-    assert batch["saved"] == pytest.approx(TOKENS * 2 * (100 * 8 + 50 * 16) * factor)
-    assert batch["live"] == 0
+    assert batch["saved"] + batch["live"] == pytest.approx(TOKENS * 2 * (100 * 8 + 50 * 16) * factor)
+    assert batch["waiting"] == batch["live"]
+    assert batch["live"] > 0
 
 
 def test_selective_checkpointing_keeps_a_part() -> None:
@@ -102,17 +103,18 @@ def test_nothing_kept_is_less_than_checkpoints_and_a_live_block() -> None:
     shallow = replace(TOY, layers=1)
     thrifty = replace(ROUND, activations=replace(ROUND.activations, kept_hidden=1, kept_intermediate=1))
     runs = runs_of(model=shallow, tuning=FULL, checkpointing=Checkpointing.NONE)
-    whole = activation_columns(runs, switches(runs), thrifty).saved[0]
-    assert whole == TOKENS * (2 * 8 + 30 * 8 + 7 * 16)
+    batch = activation_columns(runs, switches(runs), thrifty)
+    assert batch.saved[0] == TOKENS * 2 * 8
+    assert batch.live[0] == TOKENS * (30 * 8 + 7 * 16)
 
 
 def test_eager_attention_materialises_scores() -> None:
     live = batch_of(tuning=FULL, attention=Attention.EAGER)
     assert live["live_scores"] == TOKENS * 2 * 4 * 11
-    assert live["saved_scores"] == 0
+    assert live["saved_scores"] == live["waiting_scores"] == live["waiting"] == 0
     kept = batch_of(tuning=FULL, attention=Attention.EAGER, checkpointing=Checkpointing.NONE)
-    assert kept["saved_scores"] == TOKENS * 2 * 4 * 13 * 2
-    assert kept["live_scores"] == 0
+    assert kept["saved_scores"] + kept["waiting_scores"] == TOKENS * 2 * 4 * 13 * 2
+    assert kept["waiting_scores"] == kept["live_scores"] == TOKENS * 2 * 4 * 11
     for lean in (Attention.SDPA, Attention.FLASH):
         assert batch_of(tuning=FULL, attention=lean)["live_scores"] == 0
 
@@ -156,7 +158,8 @@ def test_dora_adds_weight_copies_and_outputs() -> None:
     assert dora["live"] - lora["live"] == TOKENS * 5 * (8 + 4)
     assert lora["dora"] == 0
     kept = {"checkpointing": Checkpointing.NONE, "target_modules": QV}
-    more = batch_of(tuning=Tuning.DORA, **kept)["saved"] - batch_of(tuning=LORA, **kept)["saved"]
+    dora, lora = batch_of(tuning=Tuning.DORA, **kept), batch_of(tuning=LORA, **kept)
+    more = dora["saved"] + dora["live"] - lora["saved"] - lora["live"]
     assert more == pytest.approx(TOKENS * 5 * (8 + 4) * 2)
 
 
@@ -182,3 +185,11 @@ def test_ppo_under_zero3_gathers_everything_to_generate() -> None:
     assert parts["gathered"] == 2 * (800 + 800) + 2 * 1_152
     assert parts["generation"] == 1_000 * 2 * 2 * 2 * 4
     assert not {"saved", "live", "logits"} & set(parts)
+
+
+def test_without_checkpointing_the_loss_finds_every_block() -> None:
+    shape = {"tuning": FULL, "checkpointing": Checkpointing.NONE, "loss": Loss.STANDARD, "micro_batch": 50}
+    parts = parts_of(attention=Attention.EAGER, **shape)  # type: ignore[arg-type]
+    assert parts["saved"] + parts["live"] == 200 * 2 * (100 * 8 + 50 * 16)
+    assert parts["scores"] == 200 * 2 * 4 * 13 * 2
+    assert parts["logits"] == 200 * (14 * 100 + 6 * 8)

@@ -69,6 +69,11 @@ def test_a_range_of_spans_shares_the_unit_of_its_upper_end() -> None:
     assert figures.format_span_range(0, math.inf) == "unknown"
 
 
+def test_a_span_takes_the_unit_of_the_one_beside_it() -> None:
+    assert figures.format_span(66.5 * 60, like=1.7 * 3600) == "1.1 h"
+    assert figures.format_span(66.5 * 60) == "66.5 min"
+
+
 def test_spans_in_tables_drop_decimals_of_minutes_only() -> None:
     assert figures.format_span_briefly(66.68 * 60) == "67 min"
     assert figures.format_span_briefly(95) == "1.6 min"

@@ -60,9 +60,7 @@ def test_every_grid_point_makes_sense_and_keeps_the_global_batch(name, count):
 def test_nothing_sensible_is_left_out():
     job = make_job(methods=(), quantization_bits=())
     machine = Machine(gpu=gpu("A100-SXM-80GB"), gpu_count=4)
-    held = {
-        (r.tuning, r.bits, r.sharding, r.offload, r.checkpointing, r.micro_batch) for r in recipes_on(job, machine)
-    }
+    held = {(r.tuning, r.bits, r.sharding, r.offload, r.checkpointing, r.micro_batch) for r in recipes_on(job, machine)}
     shapes = dict(batch_shapes(16, 4))
     expected = set()
     template = recipes_on(job, machine)[0]

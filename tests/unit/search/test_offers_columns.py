@@ -74,9 +74,7 @@ def test_offers_stand_in_tie_order():
 
 
 def test_machines_are_distinct_kinds_of_node():
-    columns = laid_out(
-        make_offer(region="a"), make_offer(region="b"), make_offer(region="c", host_ram_bytes=None)
-    )
+    columns = laid_out(make_offer(region="a"), make_offer(region="b"), make_offer(region="c", host_ram_bytes=None))
     assert len(columns.machines) == 2
     assert columns.machine.tolist() == [0, 0, 1]
     assert machine_of(columns.offers[2], tables().gpus, nodes=3).nodes == 3

@@ -11,9 +11,7 @@ def brute(group, columns):
     kept = []
     for k in range(len(group)):
         rivals = [j for j in range(len(group)) if group[j] == group[k] and j != k]
-        beaten = any(
-            (table[j] <= table[k]).all() and ((table[j] < table[k]).any() or j < k) for j in rivals
-        )
+        beaten = any((table[j] <= table[k]).all() and ((table[j] < table[k]).any() or j < k) for j in rivals)
         if not beaten:
             kept.append(k)
     return kept

@@ -19,7 +19,7 @@ def columns(cost, high=None, gpus=None, covered=None):
         cost_micro=np.array(cost, dtype=float),
         high_micro=np.array(high if high is not None else cost, dtype=float),
         gpus=np.array(gpus if gpus is not None else [1] * count, dtype=np.int64),
-        covered=np.array(covered if covered is not None else np.zeros((0, count)), dtype=bool).reshape(-1, count),
+        covered=np.array(covered if covered is not None else np.zeros((0, count)), dtype=bool),
     )
 
 
@@ -108,7 +108,9 @@ def test_very_small_and_very_large_amounts(costs):
 
 
 def answer(**fields):
-    return SimpleNamespace(**({"status": 0, "x": np.array([1.0]), "mip_dual_bound": 1000.0, "message": "made up"} | fields))
+    return SimpleNamespace(
+        **({"status": 0, "x": np.array([1.0]), "mip_dual_bound": 1000.0, "message": "made up"} | fields)
+    )
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def test_every_default_is_filled_in_and_listed() -> None:
         "objective = sft (default)",
         "epochs = 1 (default)",
         "sequence length = 256 (tokens per sample, rounded up to 128)",
+        "spread of lengths = 50% of their mean (assumed: only the mean was said)",
         "global batch = 16 sequences (default)",
         "packing = no (default)",
         "LoRA rank = 16 (default)",
@@ -212,6 +213,10 @@ def test_amounts_that_lack_or_contradict_are_refused(tmp_path: Path) -> None:
     refused(f"dataset = {samples!r}: rows with chosen and rejected", objective="dpo", dataset=samples)
     pairs = jsonl(tmp_path, {"chosen": "a", "rejected": "b"})
     refused(f"dataset = {pairs!r}: samples; this one holds preference pairs", dataset=pairs)
+
+
+def test_a_sequence_may_be_as_long_as_the_context() -> None:
+    assert job(model="llama-3-8b", tokens=5, seq_len=8192).seq_len == 8192
 
 
 def test_widths_that_make_no_sense_are_refused_with_the_reason() -> None:

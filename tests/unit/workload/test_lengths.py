@@ -37,8 +37,8 @@ def test_percentile_is_the_nearest_rank() -> None:
     assert lengths.percentile(0.5) == 10
     assert lengths.percentile(0.0) == 1
     assert lengths.percentile(1.0) == 20
-    # 0.57 x 100 is 57.00000000000001 in floating point and still the 57th.
-    assert of(*range(1, 101)).percentile(0.57) == 57
+    # 0.07 x 100 is 7.000000000000001 in floating point and still the seventh.
+    assert of(*range(1, 101)).percentile(0.07) == 7
     for fraction in (-0.1, 1.1):
         with pytest.raises(ValueError, match="is not within 0 to 1"):
             lengths.percentile(fraction)

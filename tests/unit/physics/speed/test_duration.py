@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -153,3 +154,8 @@ def test_normal_cdf_is_exact_to_the_last_digits():
     normal = NormalDist()
     assert normal_cdf(z) == pytest.approx([normal.cdf(value) for value in z], abs=1e-14)
     assert normal_cdf(np.array([-60.0, 60.0])) == pytest.approx([0.0, 1.0])
+
+
+def test_normal_cdf_keeps_its_digits_far_out():
+    z = np.array([-7.0, -7.2, -9.0, -20.0])
+    assert normal_cdf(z) == pytest.approx([math.erfc(-value / math.sqrt(2.0)) / 2.0 for value in z], rel=1e-7)

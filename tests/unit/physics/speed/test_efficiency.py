@@ -78,6 +78,13 @@ def test_fused_compiled_and_plain_blocks_move_less(make_runs, make_constants):
     assert elementwise_seconds(plain, NOTHING, constants) == pytest.approx([0.04])
 
 
+def test_unsloth_is_fused_without_saying_so(make_runs, make_constants):
+    constants = make_constants(elementwise_bytes=ONE_STACK * 4.0, fused_elementwise_share=0.5)
+    runs = make_runs(stack=[code(stack) for stack in Stack])
+    expected = [0.2 if stack is Stack.UNSLOTH else 0.4 for stack in Stack]
+    assert elementwise_seconds(runs, NOTHING, constants) == pytest.approx(expected)
+
+
 def test_kbit_preparation_moves_fp32_by_default_on_unsharded_hf_only(make_runs, make_constants):
     constants = make_constants(fp32_stream_bytes=10.0)
     cost = pytest.approx([1.0])

@@ -111,7 +111,8 @@ def choose_recipe(
         grad_accum=grad_accum,
         seq_len=job.seq_len,
         packing=job.packing,
-        padding_factor=_padding_factor(job, micro_batch),
+        padding_factor=job.padding_factor(micro_batch),
+        row_tokens=job.row_tokens(micro_batch),
         variable_length=job.lengths is not None and not job.packing,
         prompt_tokens=job.prompt_tokens,
         response_tokens=job.response_tokens,
@@ -196,12 +197,6 @@ def _checkpointing(said: bool | str | None, defaults: list[str], where: str) -> 
     if isinstance(said, bool):
         return Checkpointing.FULL if said else Checkpointing.NONE
     return _word(Checkpointing, said, "checkpointing", where) or Checkpointing.FULL
-
-
-def _padding_factor(job: Job, micro_batch: int) -> float:
-    if job.packing or job.lengths is None:
-        return 1.0
-    return job.lengths.padding_factor(micro_batch, job.seq_len)
 
 
 def _word(axis: type[Word], said: str | None, key: str, where: str) -> Word | None:

@@ -79,12 +79,12 @@ def high_micro(rates: Rates, expected_s: Floats, high_s: Floats) -> Floats:
     """Return the 90 % quantile of the cost of each run in whole micro-dollars, never below the expected cost."""
     compute = _spread(rates, expected_s, high_s, sign=1.0)
     storage = rates.disk_micro_per_s * high_s + rates.egress_micro
-    return np.ceil(compute + rates.high_factor * storage) + rates.hidden_micro
+    return np.rint(compute + rates.high_factor * storage) + rates.hidden_micro
 
 
 def low_micro(rates: Rates, expected_s: Floats, low_s: Floats) -> Floats:
     """Return the 10 % quantile of the cost of each run in whole micro-dollars; disk and egress may be included."""
-    return np.floor(_spread(rates, expected_s, low_s, sign=-1.0)) + rates.hidden_micro
+    return np.rint(_spread(rates, expected_s, low_s, sign=-1.0)) + rates.hidden_micro
 
 
 def _compute(rates: Rates, seconds: Floats) -> Floats:

@@ -85,10 +85,6 @@ class RecipeGrid:
         """What precedes and what follows the batch shape in the name of each base."""
         return tuple((base.name.rsplit(" ", 2)[0], base.checkpointing.value) for base in self.bases)
 
-    def padding_factor(self, micro_batch: int) -> float:
-        """Return processed tokens per real token at a micro-batch; 1 when packed, or when lengths are unknown."""
-        return _padding_factor(self.job, micro_batch)
-
     def recipe(self, base: int, micro_batch: int, grad_accum: int, tuning: Tuning | None = None) -> Recipe:
         """Return the recipe of one grid point; `tuning` names a twin of the same cost (rsLoRA for LoRA)."""
         recipe = self.bases[base]
@@ -97,7 +93,8 @@ class RecipeGrid:
             tuning=tuning or recipe.tuning,
             micro_batch=micro_batch,
             grad_accum=grad_accum,
-            padding_factor=self.padding_factor(micro_batch),
+            padding_factor=self.job.padding_factor(micro_batch),
+            row_tokens=self.job.row_tokens(micro_batch),
         )
 
 
@@ -239,9 +236,3 @@ def _template(job: Job) -> Recipe:
         response_tokens=job.response_tokens,
         reward_params=job.reward_model.total_params if job.reward_model is not None else 0,
     )
-
-
-def _padding_factor(job: Job, micro_batch: int) -> float:
-    if job.packing or job.lengths is None:
-        return 1.0
-    return job.lengths.padding_factor(micro_batch, job.seq_len)

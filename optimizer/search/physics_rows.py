@@ -64,14 +64,18 @@ def evaluate_rows(
     """Return memory, speed and duration of the grid points on their machines; `rows` must not be empty."""
     precisions = [precision_for(machine.gpu) for machine in machines]
     recipe = take(grid.columns, rows.base)
-    padding = np.array([grid.padding_factor(size) for size in range(int(rows.micro_batch.max()) + 1)])
+    sizes, position = np.unique(rows.micro_batch, return_inverse=True)
+    padded = job.lengths is not None and not job.packing
+    padding = np.array([job.padding_factor(int(size)) for size in sizes])
+    row_tokens = np.array([job.row_tokens(int(size)) or job.seq_len for size in sizes])
     runs = Runs(
         model=model_columns(job.model),
         recipe=replace(
             recipe,
             micro_batch=rows.micro_batch.astype(np.float64),
             grad_accum=rows.grad_accum.astype(np.float64),
-            padding_factor=padding[rows.micro_batch] if (padding != 1.0).any() else np.ones(1),
+            padding_factor=padding[position] if padded else np.ones(1),
+            row_tokens=row_tokens[position] if padded else np.full(1, float(job.seq_len)),
         ),
         machine=take(slim(machine_columns(machines, precisions)), rows.machine),
     )

@@ -146,7 +146,7 @@ def _milp(
     quotas: Sequence[Quota],
     time_limit_s: float,
 ) -> OptimizeResult:
-    from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415  # a fifth of a second: as late as possible
+    from scipy.optimize import Bounds, LinearConstraint, milp  # a fifth of a second: as late as possible
 
     rows: list[LinearConstraint] = [LinearConstraint(np.ones((1, kept.size)), runs, runs)]
     if budget_micro is not None:

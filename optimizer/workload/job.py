@@ -105,6 +105,18 @@ class Job:
     basis: str
     """How well the token count and lengths are known (providers.basis): measured with a tokenizer, assumed without."""
 
+    def padding_factor(self, micro_batch: int) -> float:
+        """Return processed tokens per real token (>= 1) at a micro-batch; 1 where rows are packed or full."""
+        if self.packing or self.lengths is None:
+            return 1.0
+        return self.lengths.padding_factor(micro_batch, self.seq_len)
+
+    def row_tokens(self, micro_batch: int) -> float | None:
+        """Return the mean tokens processed per row, padding included; None where every row is `seq_len` long."""
+        if self.packing or self.lengths is None:
+            return None
+        return self.lengths.truncated_mean(self.seq_len) * self.padding_factor(micro_batch)
+
 
 @dataclass(slots=True)
 class Defaults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import hypothesis.strategies as st
 import numpy as np
@@ -23,10 +24,12 @@ from optimizer.physics.axes import (
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.memory_constants import load_memory_constants
 from optimizer.physics.recipe import Recipe
-from optimizer.physics.results import MemoryColumns
 from optimizer.physics.tabulate import Machine, tabulate
 from optimizer.workload.model_spec import ModelSpec
 from providers.gpus import load_gpus
+
+if TYPE_CHECKING:
+    from optimizer.physics.results import MemoryColumns
 
 CONSTANTS = load_memory_constants()
 GPU = load_gpus().by_id["A100-SXM-80GB"]

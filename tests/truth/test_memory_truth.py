@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -26,10 +27,12 @@ from optimizer.physics.axes import (
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.memory_constants import load_memory_constants
 from optimizer.physics.recipe import Recipe
-from optimizer.physics.results import MemoryColumns
 from optimizer.physics.tabulate import Machine, tabulate
 from optimizer.workload.models import load_models
 from providers.gpus import load_gpus
+
+if TYPE_CHECKING:
+    from optimizer.physics.results import MemoryColumns
 
 ROWS = Path(__file__).parent / "data" / "memory_rows.csv"
 GIB = 2.0**30
@@ -123,7 +126,9 @@ LIMITS = (
 
 
 def test_print_the_error_table(predicted: Predicted) -> None:
-    print(f"\n{'source':18} {'reading':10} {'GPUs':>4} {'rows':>4} {'median':>7} {'p90':>7} {'bias':>7} {'under':>7} {'in 80%':>6}")
+    print(
+        f"\n{'source':18} {'reading':10} {'GPUs':>4} {'rows':>4} {'median':>7} {'p90':>7} {'bias':>7} {'under':>7} {'in 80%':>6}"
+    )
     seen = 0.0
     for source in sorted(set(predicted.source)):
         for reading in READINGS:

@@ -8,16 +8,20 @@ document states no sequence length: one of 208 tokens for the longest row of a b
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from optimizer.physics.axes import Offload, Optimizer, Precision, Sharding, Stack, Tuning
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.memory_constants import load_memory_constants
 from optimizer.physics.recipe import Recipe
-from optimizer.physics.results import MemoryColumns
 from optimizer.physics.tabulate import Machine, tabulate
 from optimizer.workload.models import load_models
 from providers.gpus import load_gpus
+
+if TYPE_CHECKING:
+    from optimizer.physics.results import MemoryColumns
 
 GIB = 2.0**30
 ASSUMED_LENGTH = 208

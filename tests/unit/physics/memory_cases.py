@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LINEAR, EMBEDDING, HEAD, OTHER = 1_152, 800, 800, 40
 TOTAL = LINEAR + EMBEDDING + HEAD + OTHER
 BLOCK = 576 + 16
-"""Two layers of hidden 8: q 64, k 32, v 32, o 64, gate, up and down 128 each; two norms of 8 a block, one at the end."""
+"""Two layers of hidden 8: q 64, k 32, v 32, o 64, gate, up and down 128 each; two norms of 8 a block, one last."""
 
 TOY = ModelSpec(
     name="toy",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from optimizer.physics.memory_constants import GROUPS, load_memory_constants, load_memory_records
 from providers.errors import JobError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHIPPED = (files("optimizer.physics") / "data" / "memory.toml").read_text("utf-8")
 

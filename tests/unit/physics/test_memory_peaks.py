@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import exp, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from optimizer.physics.axes import Loss, Objective, Offload, Optimizer, Precision, Sharding, Tuning
+from optimizer.physics.axes import (
+    Attention,
+    Checkpointing,
+    Loss,
+    Objective,
+    Offload,
+    Optimizer,
+    Precision,
+    Sharding,
+    Tuning,
+)
 from optimizer.physics.memory import estimate_memory
 from providers.basis import BASES, Basis
 from tests.unit.physics.memory_cases import (
@@ -27,11 +38,23 @@ from tests.unit.physics.memory_cases import (
     with_sigma,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optimizer.physics.results import MemoryColumns
+
 FULL, LORA = Tuning.FULL, Tuning.LORA
 QV = ("q_proj", "v_proj")
 ADAPTER = 2 * 2 * ((8 + 8) + (8 + 4))
 LIVE = 30 * 8 + 7 * 16
 Z = 1.2815515655446004
+HALVES = {"prompt_tokens": 2, "response_tokens": 2}
+ROLLOUT = {"objective": Objective.PPO, "prompt_tokens": 500, "response_tokens": 500, "reward_params": 10}
+MOE = replace(TOY, name="moe", moe_experts=4, moe_top_k=2, moe_intermediate=16)
+ALL = (
+    "weights", "adapters", "master_weights", "gradients", "optimizer_state", "optimizer_step", "model_copies",
+    "value_model", "buckets", "gathered", "saved", "live", "scores", "logits", "dequantised", "dora", "generation",
+)  # fmt: skip
 
 
 def test_a_long_batch_peaks_at_the_loss() -> None:
@@ -186,7 +209,6 @@ def test_readings_stop_at_usable_memory() -> None:
         ({"several_nodes": 0.1}, {"gpus": 2, "sharding": Sharding.DDP}, 0),
         ({"buffers": 0.1}, {}, 0),
         ({"buffers": 0.1}, {"gpus": 2, "sharding": Sharding.DDP}, "buckets"),
-        
     ],
 )
 def test_intervals_come_from_parts_and_causes(
@@ -200,9 +222,129 @@ def test_intervals_come_from_parts_and_causes(
     assert columns.allocated.low[0] == pytest.approx(expected / exp(Z * 0.1 * part / expected))
 
 
+@pytest.mark.parametrize(
+    ("sigma", "recipe", "parts"),
+    [
+        ("weights", {"tuning": FULL, "objective": Objective.DPO, **HALVES}, ("weights", "model_copies")),
+        ("state", {"tuning": FULL, "micro_batch": 1}, ("gradients", "optimizer_state", "optimizer_step")),
+        (
+            "state",
+            {"tuning": FULL, "sharding": Sharding.ZERO1, "gpus": 2, "micro_batch": 1},
+            ("master_weights", "gradients", "optimizer_state", "optimizer_step"),
+        ),
+        (
+            "state",
+            {"tuning": FULL, "objective": Objective.PPO, **HALVES, "micro_batch": 99},
+            ("optimizer_state", "value_model", "gradients"),
+        ),
+        ("state", {"tuning": LORA}, ("adapters", "optimizer_state")),
+        ("activations", {"tuning": LORA}, ("saved", "live")),
+        ("variable_length", {"tuning": LORA, "variable_length": True}, ("saved", "live")),
+        ("variable_length", {"tuning": LORA, "variable_length": True, "loss": Loss.STANDARD, "micro_batch": 9}, None),
+        ("no_checkpointing", {"tuning": LORA, "checkpointing": Checkpointing.NONE}, ("saved", "live")),
+        ("no_checkpointing", {"tuning": LORA}, ()),
+        ("selective", {"tuning": LORA, "checkpointing": Checkpointing.SELECTIVE}, ("saved", "live")),
+        ("selective", {"tuning": LORA}, ()),
+        ("moe", {"tuning": LORA, "model": MOE}, ("saved", "live")),
+        ("moe", {"tuning": LORA}, ()),
+        ("dora", {"tuning": Tuning.DORA}, ("saved", "live")),
+        ("eager", {"tuning": LORA, "attention": Attention.EAGER}, ("scores",)),
+        (
+            "buffers",
+            {"tuning": LORA, "bits": 4, "kbit_preparation": False, "seq_len": 1, "micro_batch": 3},
+            ("dequantised",),
+        ),
+        ("buffers", {"tuning": Tuning.DORA, "seq_len": 1}, ("dora",)),
+        ("buffers", {"tuning": LORA, "sharding": Sharding.FSDP, "gpus": 2}, ("gathered",)),
+        ("buffers", {"tuning": LORA, "seq_len": 1, **ROLLOUT}, ("generation",)),
+        ("offload", {"tuning": FULL, "sharding": Sharding.ZERO2, "gpus": 2, "offload": Offload.CPU}, ALL),
+        ("ppo", {"tuning": LORA, **ROLLOUT}, ALL),
+        ("ppo", {"tuning": LORA}, ()),
+    ],
+)
+def test_each_cause_acts_on_its_parts(sigma: str, recipe: dict[str, object], parts: tuple[str, ...] | None) -> None:
+    shape = {"micro_batch": 50, "target_modules": QV, **recipe}
+    columns = memory_of(constants=with_sigma(**{sigma: 0.1}), **shape)  # type: ignore[arg-type]
+    expected = columns.allocated.expected[0]
+    held = {name: float(values[0]) for name, values in columns.parts.items()}
+    if parts is None:
+        deviation = sqrt((held["saved"] + held["live"]) ** 2 + held["logits"] ** 2)
+    else:
+        assert parts == () or all(held[name] for name in parts) or parts is ALL
+        deviation = sum(held[name] for name in held if name in parts)
+    assert columns.allocated.high[0] == pytest.approx(expected * exp(Z * 0.1 * deviation / expected))
+
+
+@pytest.mark.parametrize(
+    ("sigma", "reading", "base"),
+    [
+        ("load", "load_peak", lambda c: c.load_peak.expected[0]),
+        ("load", "load_required", lambda c: c.load_peak.expected[0]),
+        ("host", "host", lambda c: c.host.expected[0]),
+        ("host", "nvme", lambda c: c.nvme.expected[0]),
+        ("slack", "reserved", lambda c: c.reserved.expected[0] - c.parts["weights"][0]),
+        ("slack", "device", lambda c: c.reserved.expected[0] - c.parts["weights"][0]),
+        ("context", "required", lambda _: 5_700),
+        ("context", "load_required", lambda _: 5_700),
+        ("context", "device", lambda _: 5_700),
+    ],
+)
+def test_each_reading_has_its_own_doubt(sigma: str, reading: str, base: Callable[[MemoryColumns], float]) -> None:
+    columns = memory_of(
+        constants=with_sigma(**{sigma: 0.1}), tuning=FULL, sharding=Sharding.ZERO3, gpus=2, offload=Offload.NVME
+    )
+    read = getattr(columns, reading)
+    assert read.high[0] == pytest.approx(read.expected[0] * exp(Z * 0.1 * base(columns) / read.expected[0]))
+
+
+def test_eager_scores_count_at_the_peak() -> None:
+    parts = parts_of(tuning=LORA, attention=Attention.EAGER, target_modules=QV)
+    assert parts["scores"] == 4 * 2 * 4 * 11
+    longer = parts_of(tuning=FULL, attention=Attention.EAGER, seq_len=400)
+    assert sum(longer.values()) == 6 * TOTAL + 2 * HEAD + 400 * (2 * 2 * 8 + LIVE) + 400 * 2 * 400 * 11
+    kept = parts_of(tuning=FULL, attention=Attention.EAGER, seq_len=400, checkpointing=Checkpointing.NONE)
+    assert sum(kept.values()) == 6 * TOTAL + 400 * (2 * 8 + 2 * (100 * 8 + 50 * 16)) + 400 * 2 * 400 * 13 * 2
+
+
+def test_prepared_and_sharded_load_divides_the_upcast() -> None:
+    columns = memory_of(tuning=LORA, bits=4, target_modules=QV, kbit_preparation=True, sharding=Sharding.ZERO3, gpus=2)
+    rest = EMBEDDING + HEAD + OTHER
+    assert columns.load_parts["weights"][0] == (0.5 * LINEAR + 4 * rest) / 2
+    assert columns.load_parts["staging"][0] == 2 * (EMBEDDING + HEAD)
+    whole = memory_of(
+        tuning=LORA,
+        bits=4,
+        target_modules=QV,
+        kbit_preparation=True,
+        sharding=Sharding.ZERO2,
+        gpus=2,
+        offload=Offload.CPU,
+    )
+    assert whole.load_parts["weights"][0] == 0.5 * LINEAR + 4 * rest
+    assert whole.load_parts["staging"][0] == 2 * EMBEDDING
+    alone = memory_of(tuning=FULL, sharding=Sharding.FSDP, gpus=1)
+    assert alone.load_parts["staging"][0] == 0
+    away = memory_of(tuning=FULL, sharding=Sharding.ZERO3, gpus=1, offload=Offload.CPU)
+    assert away.load_peak.expected[0] == 2 * (EMBEDDING + HEAD)
+
+
+def test_ppo_loads_the_value_model_as_weights_only() -> None:
+    columns = memory_of(tuning=FULL, **ROLLOUT)  # type: ignore[arg-type]
+    assert columns.load_parts["value_model"][0] == 2 * TOTAL
+    assert columns.load_parts["model_copies"][0] == 2 * TOTAL + 2 * 10
+
+
+def test_no_reading_falls_below_the_load_peak() -> None:
+    columns = memory_of(tuning=LORA, bits=4, target_modules=QV, kbit_preparation=True, seq_len=1)
+    assert columns.reserved.expected[0] == 1.5 * columns.load_peak.expected[0]
+
+
 def test_causes_add_in_quadrature() -> None:
     columns = memory_of(
-        constants=with_sigma(model=0.03, dpo=0.04), tuning=LORA, objective=Objective.DPO, prompt_tokens=2,
+        constants=with_sigma(model=0.03, dpo=0.04),
+        tuning=LORA,
+        objective=Objective.DPO,
+        prompt_tokens=2,
         response_tokens=2,
     )
     ratio = columns.allocated.high[0] / columns.allocated.expected[0]

@@ -224,3 +224,34 @@ def test_ppo_holds_reference_reward_and_value_models() -> None:
     adapters = parts_of(tuning=LORA, **ppo)  # type: ignore[arg-type]
     assert adapters["model_copies"] == 2 * 500
     assert "value_model" not in adapters
+
+
+def test_value_model_of_deepspeed_has_master_weights_too() -> None:
+    ppo = {"objective": Objective.PPO, "prompt_tokens": 2, "response_tokens": 2}
+    parts = parts_of(tuning=FULL, sharding=Sharding.ZERO1, gpus=2, **ppo)  # type: ignore[arg-type]
+    assert parts["value_model"] == (2 + 2) * TOTAL + (4 + 8) * TOTAL / 2
+
+
+def test_copies_and_gathered_weights_of_an_fp32_run_are_fp32() -> None:
+    halves = {"objective": Objective.DPO, "prompt_tokens": 2, "response_tokens": 2}
+    fp32 = {"tuning": FULL, "precision": Precision.FP32, **halves}
+    assert parts_of(**fp32)["model_copies"] == 4 * TOTAL  # type: ignore[arg-type]
+    parts = parts_of(tuning=LORA, precision=Precision.FP32, sharding=Sharding.FSDP, gpus=2, target_modules=QV)
+    assert parts["gathered"] == 4 * (EMBEDDING + HEAD) + 4 * BLOCK
+
+
+def test_adapters_step_without_copies_of_large_tensors() -> None:
+    parts = parts_of(tuning=LORA, optimizer=Optimizer.ADAMW_8BIT, target_modules=QV)
+    assert parts["optimizer_state"] == 2.5 * RANK_2_QV
+    shape = {"tuning": LORA, "target_modules": QV, "lora_rank": 200, "seq_len": 1}
+    assert parts_of(**shape)["optimizer_step"] == 4 * 100 * RANK_2_QV  # type: ignore[arg-type]
+    assert "optimizer_step" not in parts_of(optimizer=Optimizer.ADAMW_8BIT, **shape)  # type: ignore[arg-type]
+
+
+def test_offloaded_copies_are_counted_on_the_host() -> None:
+    halves = {"objective": Objective.DPO, "prompt_tokens": 2, "response_tokens": 2}
+    shape = {"tuning": FULL, "sharding": Sharding.ZERO3, "gpus": 2, **halves}
+    columns = memory_of(offload=Offload.CPU, **shape)  # type: ignore[arg-type]
+    away = (2 + 2 + 4 + 8) * TOTAL / 2 + 2 * TOTAL / 2
+    assert columns.host.expected[0] == 2 * (30_000 + 2_000) + 1.5 * 2 * away
+    assert columns.parts["model_copies"][0] == 0

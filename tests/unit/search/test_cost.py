@@ -69,7 +69,7 @@ def test_billed_seconds_exactly(seconds, increment, minimum, billed):
 
 def test_an_hour_at_a_dollar_is_a_dollar():
     cost = quoted()
-    assert (cost.low_usd_micro, cost.expected_usd_micro, cost.high_usd_micro) == (833_333, 1_000_000, 1_333_334)
+    assert (cost.low_usd_micro, cost.expected_usd_micro, cost.high_usd_micro) == (833_333, 1_000_000, 1_333_333)
     assert cost.billed_s == 3600
 
 
@@ -89,7 +89,7 @@ def test_items_sum_to_the_expected_cost_and_name_their_causes():
 def test_a_minimum_makes_the_low_end_equal_to_the_bill():
     cost = quoted(terms=BillingTerms(minimum_s=4800))
     assert cost.low_usd_micro == cost.expected_usd_micro == 1_333_333
-    assert cost.high_usd_micro == 1_333_334
+    assert cost.high_usd_micro == 1_333_333
 
 
 def test_price_and_duration_spread_add_in_quadrature():

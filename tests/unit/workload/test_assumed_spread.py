@@ -62,3 +62,11 @@ def test_packed_and_full_rows_have_nothing_to_pad(said: dict[str, object]) -> No
     made = job(**said)
     assert made.lengths is None
     assert not any("spread" in line for line in made.defaults_used)
+
+
+def test_row_tokens_are_the_mean_row_with_its_padding() -> None:
+    made = job(samples=13_300, tokens_per_sample=140)
+    assert made.row_tokens(1) == pytest.approx(140)
+    assert made.row_tokens(8) == pytest.approx(140 * made.padding_factor(8))
+    assert job(tokens=1_000_000).row_tokens(8) is None
+    assert job(tokens=1_000_000).padding_factor(8) == 1.0

@@ -82,7 +82,8 @@ def test_every_default_is_filled_in_and_listed() -> None:
     assert (done.deadline_at, done.budget_usd, done.max_price_age_s) == (None, None, None)
     assert done.overheads.setup_s is None
     assert done.overheads.checkpoint_every_s == 1800
-    assert (done.basis, done.lengths) == ("assumed", None)
+    assert done.basis == "assumed"
+    assert done.lengths is not None
 
 
 def test_nothing_is_listed_that_was_said() -> None:

@@ -50,14 +50,14 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     A DPO pair is two sequences in one batch (Rafailov et al. 2023; TRL concatenates chosen and rejected).
     """
     model, recipe, of = runs.model, runs.recipe, constants.activations
-    tokens = recipe.micro_batch * recipe.seq_len * np.where(on.dpo, 2.0, 1.0)
+    tokens = recipe.micro_batch * recipe.seq_len * (1.0 + on.dpo)
     everything = recipe.checkpointing == _NO_CHECKPOINTS
     selective = recipe.checkpointing == _SELECTIVE
     widths = np.where(on.fp32, 2.0, np.where(on.fp32_stream, of.live_fp32_factor, 1.0))
 
-    dora = np.where(on.dora, of.dora_bytes_per_output * recipe.adapter_outputs, 0.0)
+    dora = on.dora * of.dora_bytes_per_output * recipe.adapter_outputs
     block = _live_bytes(runs, on, constants) * widths + dora
-    checkpoints = np.where(on.fp32_stream, 4.0, 2.0) * model.layers * model.hidden
+    checkpoints = (2.0 + 2.0 * on.fp32_stream) * model.layers * model.hidden
     held = on.fsdp & on.adapter & ~on.per_module & (on.gpus > 1)
     again = held * (of.block_sharded_adapter_factor - 1.0) * checkpoints
     kept = _kept_bytes(runs, on, constants) * widths + dora * model.layers
@@ -67,12 +67,12 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     live = tokens * block
     offloads = on.unsloth & ~everything & ~selective
 
-    scores = np.where(recipe.attention == _EAGER, tokens * model.heads * recipe.seq_len, 0.0)
+    scores = (recipe.attention == _EAGER) * tokens * model.heads * recipe.seq_len
     live_scores = scores * of.score_bytes_live
     other_scores = np.maximum(scores * of.score_bytes_kept * model.layers - live_scores, 0.0)
     return ActivationColumns(
-        saved=np.where(offloads, 0.0, saved),
-        saved_again=np.where(everything, 0.0, tokens * again),
+        saved=~offloads * saved,
+        saved_again=~everything * tokens * again,
         saved_scores=everything * other_scores,
         live=live,
         live_scores=live_scores,
@@ -81,7 +81,7 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
         logits=tokens * _logit_bytes(runs, on, constants),
         reference_logits=on.dpo * tokens * constants.logits.reference_vocab * model.vocab,
         dequantised=_dequantised(runs, on, live, constants),
-        dora=on.dora * of.dora_weight_copies * np.where(on.fp32, 4.0, 2.0) * largest_matrix(runs),
+        dora=on.dora * of.dora_weight_copies * (2.0 + 2.0 * on.fp32) * largest_matrix(runs),
         generation=on.ppo * _cache_bytes(runs),
         away=offloads * saved,
     )
@@ -116,7 +116,7 @@ def _logit_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats
 
 def _dequantised(runs: Runs, on: Switches, live: Floats, constants: MemoryConstants) -> Floats:
     """Return the 16-bit copy of the largest k-bit matrix, less what of the live block is not alive beside it."""
-    copy = np.where(on.quantised, 2.0 * largest_matrix(runs), 0.0)
+    copy = on.quantised * 2.0 * largest_matrix(runs)
     return np.maximum(copy - constants.activations.dequantisation_slack * live, 0.0)
 
 

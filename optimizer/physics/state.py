@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ADAMW = code(Optimizer.ADAMW)
 _EIGHT_BIT, _PAGED = code(Optimizer.ADAMW_8BIT), code(Optimizer.PAGED_ADAMW_8BIT)
 _ADAFACTOR = code(Optimizer.ADAFACTOR)
-_FUSED_STEP_STACKS = (code(Stack.TORCHTUNE), code(Stack.TORCHTITAN), code(Stack.NEMO))
+_FUSED_STEP = np.array([stack in {Stack.TORCHTUNE, Stack.TORCHTITAN, Stack.NEMO} for stack in Stack])
 """Stacks whose AdamW is one fused kernel: its step needs no temporary copy."""
 
 
@@ -64,7 +64,7 @@ def total_params(runs: Runs) -> Floats:
 
 def linear_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
     """Return bytes per weight of the linear layers while training, scales included."""
-    sixteen = np.where(on.fp32_stream, 4.0, 2.0)
+    sixteen = 2.0 + 2.0 * on.fp32_stream
     return np.where(on.quantised, quantised_bytes(runs, constants), sixteen)
 
 
@@ -89,13 +89,13 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
     """
     model, recipe = runs.model, runs.recipe
     params = total_params(runs)
-    half = np.where(on.fp32, 4.0, 2.0)
+    half = 2.0 + 2.0 * on.fp32
     wide = np.where(on.full, on.fp32 | ~(on.pure | on.deepspeed), ~on.pure | on.hf | on.unsloth)
-    width = np.where(wide, 4.0, 2.0)
+    width = 2.0 + 2.0 * wide
     trained = recipe.trainable_params
     frozen = model.linear_params * linear_bytes(runs, on, constants) + (
         params - model.linear_params
-    ) * np.where(on.fp32_stream, 4.0, 2.0)
+    ) * (2.0 + 2.0 * on.fp32_stream)
     weights = np.where(on.full, params * width, frozen) / on.param_shards
     low_rank = trained - recipe.whole_params
     own = low_rank * width + recipe.whole_params * np.where(on.full, width, half)
@@ -122,7 +122,7 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
         adapters=~away_params * adapters,
         master_weights=~on.offloaded * master,
         gradients=here_gradients,
-        kept_gradients=np.where(recipe.grad_accum > 1, np.where(whole, half * trained, here_gradients), 0.0),
+        kept_gradients=(recipe.grad_accum > 1) * np.where(whole, half * trained, here_gradients),
         optimizer_state=~(on.offloaded | paged) * optimizer,
         optimizer_step=~on.offloaded * step,
         model_copies=~away_params * model_copies,
@@ -152,9 +152,9 @@ def _step_bytes(runs: Runs, on: Switches, moment: Floats, constants: MemoryConst
     """Return the temporaries of one optimizer step: a copy of all gradients, or of the largest tensor."""
     model, recipe = runs.model, runs.recipe
     kind = recipe.optimizer
-    fused: Bools = np.isin(recipe.stack, _FUSED_STEP_STACKS)
-    copy = np.where(fused & ~(on.full & on.deepspeed), 0.0, moment)
-    largest = np.where(on.full, np.maximum(model.embedding_params, largest_matrix(runs)), 0.0)
+    fused: Bools = _FUSED_STEP[recipe.stack]
+    copy = (~fused | (on.full & on.deepspeed)) * moment
+    largest = on.full * np.maximum(model.embedding_params, largest_matrix(runs))
     tensor = constants.optimizer.largest_tensor_temporaries * 4.0 * largest
     one_by_one = (kind == _EIGHT_BIT) | (kind == _PAGED) | (kind == _ADAFACTOR)
     temporaries: Floats = (kind == _ADAMW) * copy + one_by_one * tensor
@@ -164,7 +164,7 @@ def _step_bytes(runs: Runs, on: Switches, moment: Floats, constants: MemoryConst
 def _gathered(runs: Runs, on: Switches, half: Floats, constants: MemoryConstants) -> tuple[Floats, Floats, Floats]:
     """Return what a run that shards parameters holds whole: root, blocks in use, everything (for generation)."""
     model = runs.model
-    per_weight = np.where(on.quantised, linear_bytes(runs, on, constants), half)
+    per_weight = np.where(on.quantised, quantised_bytes(runs, constants), half)
     both = model.embedding_params + model.head_params
     root = half * np.where(on.per_module, np.maximum(model.embedding_params, model.head_params), both)
     live = np.minimum(model.linear_params, np.maximum(model.block_params, constants.communication.zero3_live_elements))

@@ -24,7 +24,7 @@ _ZERO1, _ZERO2, _ZERO3 = code(Sharding.ZERO1), code(Sharding.ZERO2), code(Shardi
 _FSDP = code(Sharding.FSDP)
 _NO_OFFLOAD, _NVME = code(Offload.NONE), code(Offload.NVME)
 _HF, _UNSLOTH = code(Stack.HF), code(Stack.UNSLOTH)
-_FSDP2_STACKS = (code(Stack.TORCHTUNE), code(Stack.TORCHTITAN), code(Stack.NEMO))
+_ON_FSDP2 = np.array([stack in {Stack.TORCHTUNE, Stack.TORCHTITAN, Stack.NEMO} for stack in Stack])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def switches(runs: Runs) -> Switches:
         unsloth=recipe.stack == _UNSLOTH,
         ddp=(recipe.sharding == _DDP) & (gpus > 1),
         fsdp=fsdp,
-        per_module=np.isin(recipe.stack, _FSDP2_STACKS),
+        per_module=_ON_FSDP2[recipe.stack],
         zero3=zero3,
         deepspeed=deepspeed,
         sharded_params=sharded_params,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from optimizer.physics.axes import Checkpointing
 
-from .json_text import JsonObject, interval, moment, parts, ppm, whole
+from .json_text import JsonObject, interval, moment, parts, ppm, whole, whole_or_null
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,6 +111,7 @@ def recipe_object(recipe: Recipe) -> JsonObject:
         "seq_len": recipe.seq_len,
         "packing": recipe.packing,
         "padding_ppm": ppm(recipe.padding_factor),
+        "row_tokens": whole_or_null(recipe.row_tokens),
     }
 
 

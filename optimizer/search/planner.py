@@ -90,7 +90,8 @@ def plan(
 def rivals_of(job: Job, snapshot: PriceSnapshot) -> tuple[Rival, ...]:
     """Return what managed services ask for the job's tokens, cheapest first, unknown prices last and never zero.
 
-    Services quote per training token, every epoch counted; only those for the job's objective, and in dollars.
+    Services quote per training token, every epoch counted. Those in dollars, except that of services named for another
+    objective ("dpo" for a job that is not) nothing can be concluded.
     """
     found = [
         Rival(
@@ -105,9 +106,14 @@ def rivals_of(job: Job, snapshot: PriceSnapshot) -> tuple[Rival, ...]:
             notes=price.notes,
         )
         for price in snapshot.token_prices
-        if price.currency == "USD"
+        if price.currency == "USD" and not _is_for_another_objective(price.method, job)
     ]
     return tuple(sorted(found, key=_rival_order))
+
+
+def _is_for_another_objective(method: str, job: Job) -> bool:
+    """Return whether the name of a service's method is that of an objective other than the job's."""
+    return method in {"sft", "dpo", "ppo"} and method != job.objective
 
 
 def _rival_order(rival: Rival) -> tuple[bool, int, str, str, str]:

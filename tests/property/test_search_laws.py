@@ -48,7 +48,7 @@ jobs = st.builds(
     confidence_ppm=st.sampled_from((500_000, 900_000, 990_000)),
     max_nodes=st.sampled_from((1, 2)),
 )
-law = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+law = settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def answer(job, market):

@@ -1,4 +1,4 @@
-"""The memory table of the seed documents (Llama-3.1-8B, NER, both ranks, three widths, two batches), and its sizing rules.
+"""The memory table of the seeds (Llama-3.1-8B, NER, both ranks, three widths, two batches), and its sizing rules.
 
 The table is a load peak: PEFT's k-bit preparation holds everything that is not quantised in fp32, and the 16-bit row
 too passes through it; DeepSpeed then casts to fp16. At batch 8 the 8-bit and 4-bit values are the training peak. The

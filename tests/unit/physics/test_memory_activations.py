@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,16 +21,19 @@ from optimizer.physics.axes import (
 from optimizer.physics.switches import switches
 from tests.unit.physics.memory_cases import ROUND, TOY, memory_of, parts_of, runs_of
 
+if TYPE_CHECKING:
+    from optimizer.workload.model_spec import ModelSpec
+
 FULL, LORA = Tuning.FULL, Tuning.LORA
 QV = ("q_proj", "v_proj")
 TOKENS = 4
 MOE = replace(TOY, name="moe", moe_experts=4, moe_top_k=2, moe_intermediate=16)
 
 
-def batch_of(*, gpus: int = 1, model: object = TOY, **recipe: object) -> dict[str, float]:
-    runs = runs_of(gpus=gpus, model=model, **recipe)  # type: ignore[arg-type]
+def batch_of(*, gpus: int = 1, model: ModelSpec = TOY, **recipe: object) -> dict[str, float]:
+    runs = runs_of(gpus=gpus, model=model, **recipe)
     columns = activation_columns(runs, switches(runs), ROUND)
-    return {name: float(getattr(columns, name)[0]) for name in columns.__slots__}  # type: ignore[attr-defined]
+    return {name: float(getattr(columns, name)[0]) for name in columns.__slots__}
 
 
 def test_checkpoints_are_one_input_per_block_and_the_rest_is_one_live_block() -> None:

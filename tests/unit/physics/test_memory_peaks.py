@@ -251,7 +251,7 @@ def test_intervals_come_from_parts_and_causes(
         ("eager", {"tuning": LORA, "attention": Attention.EAGER}, ("scores",)),
         (
             "buffers",
-            {"tuning": LORA, "bits": 4, "kbit_preparation": False, "seq_len": 1, "micro_batch": 3},
+            {"tuning": LORA, "bits": 4, "kbit_preparation": False, "micro_batch": 1},
             ("dequantised",),
         ),
         ("buffers", {"tuning": Tuning.DORA, "seq_len": 1}, ("dora",)),

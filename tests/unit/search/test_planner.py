@@ -263,7 +263,8 @@ def test_rivals_are_priced_per_token_and_unknown_stays_unknown():
         )
 
     prices = (price("z", None, None), price("y", 3000, 25_000), price("x", 1, 1), price("w", 1, 1, "EUR"))
-    rivals = rivals_of(make_job(tokens=1_000_001, runs=2), make_snapshot([], token_prices=prices))
+    other = replace(price("v", 1, 1), method="dpo")
+    rivals = rivals_of(make_job(tokens=1_000_001, runs=2), make_snapshot([], token_prices=(*prices, other)))
     assert [(one.vendor, one.low_usd_micro, one.high_usd_micro) for one in rivals] == [
         ("x", 2001, 2001),  # 2,000,002 tokens at a billionth, rounded up
         ("y", 6_000_006, 50_000_050),

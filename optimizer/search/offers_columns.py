@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from providers.gpus import GpuTable
     from providers.offer import Offer, PriceSnapshot
 
-ASSUMED_TERMS = BillingTerms()
 NANO_PER_HOUR_TO_MICRO_PER_S = 1.0 / (1000.0 * 3600.0)
 
 
@@ -72,7 +71,8 @@ def lay_out_offers(snapshot: PriceSnapshot, gpus: GpuTable, *, now: datetime) ->
             usable.append(offer)
         else:
             unusable[reason] += 1
-    return _columns(tuple(usable), snapshot.billing, gpus, now=now, unusable=dict(sorted(unusable.items())))
+    terms = tuple(snapshot.billing_of(offer) for offer in usable)
+    return _columns(tuple(usable), terms, gpus, now=now, unusable=dict(sorted(unusable.items())))
 
 
 def _once_per_key(offers: Iterable[Offer]) -> list[Offer]:
@@ -97,6 +97,8 @@ def _preference(offer: Offer) -> tuple[float, int, str, str]:
 
 def _why_unusable(offer: Offer, gpus: GpuTable) -> str | None:
     gpu = gpus.by_id.get(offer.gpu) if offer.gpu is not None else None
+    if offer.gpu is not None and offer.currency == "USD" and offer.excluded_because is not None:
+        return offer.excluded_because
     if gpu is None:
         return "GPU unknown to the table"
     if not gpu.trainable:
@@ -110,7 +112,7 @@ def _why_unusable(offer: Offer, gpus: GpuTable) -> str | None:
 
 def _columns(
     offers: tuple[Offer, ...],
-    billing: Mapping[str, BillingTerms],
+    terms: tuple[BillingTerms, ...],
     gpus: GpuTable,
     *,
     now: datetime,
@@ -125,7 +127,6 @@ def _columns(
             machines[kind] = len(kinds)
             kinds.append(machine_of(offer, gpus))
         machine[position] = machines[kind]
-    terms = tuple(billing.get(offer.provider, ASSUMED_TERMS) for offer in offers)
     ages = [(now - offer.observed_at).total_seconds() for offer in offers]
     sigmas = [
         price_sigma(price_class=offer.price_class, pricing_model=offer.pricing_model, age_s=age)

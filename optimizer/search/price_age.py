@@ -7,8 +7,11 @@ import math
 from providers.offer import PriceClass, PricingModel
 
 YEAR_S = 365.0 * 86400.0
-SPOT_FRESH_S = 6 * 3600.0
-"""A live spot price older than this is not offered unless spot was asked for."""
+SPOT_FRESH_S: dict[PriceClass, float] = {PriceClass.LIVE: 6 * 3600.0, PriceClass.OWN: 86400.0}
+"""A spot price older than this is not offered unless spot was asked for; a listed one never is.
+
+The same limits as in `cache.freshness`, which the search may not import; a contract test holds them together.
+"""
 
 SIGMA_PER_ROOT_YEAR: dict[PricingModel, float] = {
     PricingModel.ON_DEMAND: 0.10,
@@ -34,5 +37,5 @@ def price_sigma(*, price_class: PriceClass, pricing_model: PricingModel, age_s: 
 
 
 def spot_is_fresh(*, price_class: PriceClass, age_s: float) -> bool:
-    """Return whether a spot price may be used without being asked for: live (or the user's own) and hours old."""
-    return price_class is PriceClass.OWN or (price_class is PriceClass.LIVE and age_s <= SPOT_FRESH_S)
+    """Return whether a spot price may be used without being asked for: live or the user's own, and young enough."""
+    return price_class in SPOT_FRESH_S and age_s <= SPOT_FRESH_S[price_class]

@@ -7,7 +7,7 @@ import pytest
 
 from optimizer.search.offers_columns import lay_out_offers, machine_of
 from optimizer.search.price_age import YEAR_S, price_sigma, spot_is_fresh
-from providers.offer import BillingTerms, PriceClass, PricingModel
+from providers.offer import UNKNOWN_BILLING, BillingTerms, PriceClass, PricingModel
 from tests.fixtures.search_world import NOW, USD, make_offer, make_snapshot, tables
 
 
@@ -26,9 +26,16 @@ def test_prices_terms_and_ages():
     assert np.isnan(columns.local_disk_bytes[0])
 
 
-def test_a_provider_without_terms_bills_by_the_second():
+def test_a_provider_without_terms_is_taken_to_bill_whole_hours():
     columns = laid_out(make_offer())
-    assert (columns.increment_s[0], columns.minimum_s[0]) == (1.0, 0.0)
+    assert (columns.increment_s[0], columns.minimum_s[0]) == (UNKNOWN_BILLING.increment_s, UNKNOWN_BILLING.minimum_s)
+    assert UNKNOWN_BILLING.increment_s == 3600
+
+
+def test_an_excluded_offer_is_left_out_with_its_reason():
+    columns = laid_out(make_offer(flags=("fractional",)), make_offer(region="whole"))
+    assert [offer.region for offer in columns.offers] == ["whole"]
+    assert list(columns.unusable.values()) == [1]
 
 
 def test_unusable_offers_are_counted_by_reason():
@@ -96,4 +103,5 @@ def test_spot_is_fresh_only_live_and_young():
     assert spot_is_fresh(price_class=PriceClass.LIVE, age_s=3600.0)
     assert not spot_is_fresh(price_class=PriceClass.LIVE, age_s=7 * 3600.0)
     assert not spot_is_fresh(price_class=PriceClass.LIST, age_s=0.0)
-    assert spot_is_fresh(price_class=PriceClass.OWN, age_s=1e9)
+    assert spot_is_fresh(price_class=PriceClass.OWN, age_s=23 * 3600.0)
+    assert not spot_is_fresh(price_class=PriceClass.OWN, age_s=25 * 3600.0)

@@ -31,7 +31,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from .errors import JobError
+from .errors import JobError, PricesUnavailable
 from .money import parse_nano
 from .offer import BillingTerms, Offer, PriceClass, PricingModel
 from .units import GB, GIB, parse_moment
@@ -58,7 +58,7 @@ def load_own_offers(path: Path | str, gpus: GpuTable, *, now: datetime) -> tuple
     """Return the offers of a file in the order of its rows, class `own`.
 
     Raises JobError, naming file and line, key, value and what is allowed, for the first row that is wrong, for a file
-    that cannot be read, and for one without rows.
+    that cannot be read; PricesUnavailable for one without rows.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -111,7 +111,7 @@ def _read_rows(reader: _Reader, path: str, gpus: GpuTable, now: datetime) -> tup
             row.refuse("instance_type", f"another machine, zone or variant than in line {first}")
         offers.append(offer)
     if not offers:
-        raise JobError(where=path, key="rows", value=0, allowed="at least one row below the header")
+        raise PricesUnavailable(f"{path}: rows = 0: at least one row below the header")
     return tuple(offers)
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["RecipeChoice", "estimate_recipe"]
 
 MOST_USD_PER_GPU_HOUR = 10_000
+TOKENS_IF_UNSAID = 1_000_000
+"""Memory and speed need no amount of data; time and cost are then those of a million tokens, and say so."""
 
 
 def estimate_recipe(
@@ -57,7 +59,15 @@ def estimate_recipe(
     unknown. Raises JobError for a mix that makes no sense, with the reason; other errors as in `planning.plan_job`.
     """
     ready = prepare(
-        inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where, needs_prices=False
+        inputs,
+        flags=flags,
+        now=now,
+        settings=settings,
+        store=store,
+        tables=tables,
+        where=where,
+        needs_prices=False,
+        tokens_if_unsaid=TOKENS_IF_UNSAID,
     )
     gpu = _one_gpu(recipe, ready.job, ready.tables.gpus, ready.where)
     gpus, nodes = machine_counts(recipe, ready.where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +51,12 @@ def prepare(
     tables: Knowledge | None = None,
     where: str = COMMAND_LINE,
     needs_prices: bool = True,
+    tokens_if_unsaid: int | None = None,
 ) -> Prepared:
     """Return the complete job with the prices and tables that it is judged by. Arguments as in `planning.plan_job`.
 
-    Without `needs_prices` an empty price list is an empty snapshot. Raises JobError for input that is wrong or
+    Without `needs_prices` an empty price list is an empty snapshot. `tokens_if_unsaid` stands in for the amount of data
+    where the input says none, and is listed as assumed. Raises JobError for input that is wrong or
     contradicts itself, KnowledgeMissing for an unknown model, PricesUnavailable when there is no price.
     """
     known = load_tables() if tables is None else tables
@@ -71,10 +73,21 @@ def prepare(
         job = inputs
     else:
         asked = _with_settings(merged, in_force)
+        note = None
+        if tokens_if_unsaid is not None and _says_no_amount(asked):
+            asked = asked.overridden_by(JobInput(tokens=tokens_if_unsaid))
+            note = f"tokens = {tokens_if_unsaid:,} (assumed: no amount of data was said; time and cost are for that)"
         job = complete_job(asked, models=known.models, gpus=known.gpus, now=moment, where=place)
+        if note is not None:
+            job = replace(job, defaults_used=(note, *job.defaults_used))
     if snapshot.offers:
         _check_places(job, snapshot, place)
     return Prepared(inputs=merged, job=job, snapshot=snapshot, tables=known, now=moment, where=place)
+
+
+def _says_no_amount(inputs: JobInput) -> bool:
+    amounts = (inputs.tokens, inputs.samples, inputs.dataset, inputs.epochs)
+    return inputs.objective in {None, "sft"} and all(amount is None for amount in amounts)
 
 
 def _merge(inputs: JobInput | Job | Path | str | None, flags: JobInput | None, where: str) -> tuple[JobInput, str]:

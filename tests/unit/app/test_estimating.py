@@ -262,3 +262,19 @@ def test_a_dataset_brings_padding_and_packing_takes_it_away(run: Callable[..., E
     packed = run(said(tokens=None, dataset=str(file), seq_len=512, packing=True), micro_batch=8).recipe
     assert padded.padding_factor > alone.padding_factor >= 1.0
     assert (padded.variable_length, packed.variable_length, packed.padding_factor) == (True, False, 1.0)
+
+
+def test_without_an_amount_time_and_cost_are_those_of_a_million_tokens(run: Callable[..., EstimateAnswer]) -> None:
+    model_only = JobInput.from_mapping({"model": "llama-3.1-8b", "seq_len": 512}, where="test")
+    unsaid, stated = run(model_only), run(said())
+    assert unsaid.job.tokens == 1_000_000
+    assert unsaid.job.defaults_used[0].startswith("tokens = 1,000,000 (assumed: no amount of data was said")
+    assert unsaid.memory == stated.memory
+    assert unsaid.duration_s == stated.duration_s
+
+
+def test_half_an_amount_is_still_a_mistake(run: Callable[..., EstimateAnswer]) -> None:
+    with pytest.raises(JobError, match="tokens_per_sample"):
+        run(JobInput.from_mapping({"model": "llama-3.1-8b", "samples": 10}, where="test"))
+    with pytest.raises(JobError, match="prompt_tokens|pairs"):
+        run(JobInput.from_mapping({"model": "llama-3.1-8b", "objective": "dpo"}, where="test"))

@@ -136,7 +136,7 @@ def test_a_model_config_that_lacks_a_field(fails: Fails, tmp_path: Path) -> None
 def test_an_empty_price_list_is_named(fails: Fails, tmp_path: Path) -> None:
     offers = tmp_path / "offers.csv"
     offers.write_text("provider,instance_type,gpu,gpu_count,price_usd_per_hour\n")
-    line = fails(2, "plan", *JOB, "--offers", offers, "--only-offers")
+    line = fails(9, "plan", *JOB, "--offers", offers, "--only-offers")
     assert str(offers) in line
     assert "rows = 0" in line
 

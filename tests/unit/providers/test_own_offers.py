@@ -128,7 +128,6 @@ def test_a_bad_cell_names_file_line_key_value_and_what_is_allowed(
         ("provider,instance_type,gpu,gpu_count\n", "columns", "needs price_usd_per_hour"),
         (f"{HEADER},colour\n", "column", "each column once, of provider"),
         (f"{HEADER},gpu\n", "column", "each column once"),
-        (f"{HEADER}\n", "rows", "at least one row"),
         (f"{HEADER}\nown,x,H100,1\n", "cells", "5, as in the header"),
         (f"{HEADER}\nown,x,H100,1,2,3\n", "cells", "5, as in the header"),
         (f'{HEADER}\nown,"x"y,H100,1,2\n', "file", "a CSV file in UTF-8"),

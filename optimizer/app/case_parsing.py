@@ -7,6 +7,7 @@ physics does not model is an error that says so.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from optimizer.physics.axes import Objective, Offload, Sharding, Stack, Tuning
 from optimizer.physics.recipe import Recipe, refusal
 from providers.errors import KnowledgeMissing
 
-from .case_fields import number, text, whole
+from .case_fields import text, whole
+from .case_lengths import CaseLengths, read_lengths
 from .case_models import ModelIndex, case_machine, case_model
 from .case_texts import (
     HALF_OF,
@@ -36,11 +38,28 @@ if TYPE_CHECKING:
     from optimizer.workload.models import ModelSpec
     from providers.gpus import GpuTable
 
-DEFAULT_SEQ_LEN = 2048
 DEFAULT_RANK = 16
-_SHORT_DATA = {"alpaca": 512, "laion": 256, "self-cognition": 128}
-"""Typical length in tokens of the longest of a few rows, for public sets of short answers."""
+_DOUBT_OF_BATCH = 0.7
+"""Standard deviation of the logarithm of a micro-batch that is taken as 1 because none is stated; assumed."""
 
+_DOUBT_OF_UNIT = 0.1
+"""Of a reading whose tool or unit is unknown: GB and GiB alone are 7 % apart."""
+
+_DOUBT_OF_COMMENT = 0.2
+"""Of a reading from an author's comment: rounded, of an unstated tool, at an unstated moment."""
+
+_DOUBT_OF_OPTIMIZER = 0.25
+"""Of the memory of a full run whose optimizer is not stated: AdamW at 8 bits takes 6 instead of 10 bytes."""
+
+_DOUBT_OF_CHECKPOINTING = 0.15
+_DOUBT_OF_LEVERS = 0.15
+"""Of runs with a stated lever that is not modelled; it lowers the memory, by 7 to 25 % in torchtune's table."""
+
+_NOT_MODELLED = "not modelled"
+_LEVERS = (
+    (r"opt(imizer)?[- ]in[- ]b", "optimizer in backward"),
+    (r"act(ivation)? offload", "activation offload"),
+)
 
 PARALLEL = "tensor/pipeline/expert parallel: not modelled"
 _DEGREE = re.compile(r"(?<![a-z])(tp|pp|cp|ep|sp|usp|sequence parallel|tensor parallel)\s*[=:]?\s*(\d+)")
@@ -77,6 +96,13 @@ class Case:
     gpu_known: bool
     size_known: bool
     assumed: tuple[str, ...]
+    length_doubt: float = 0.0
+    """Standard deviation of the logarithm of the tokens in a micro-batch; 0 where the row states them."""
+    length_limit: int = 0
+    recipe_doubt: float = 0.0
+    """Of the logarithm of all readings: what was assumed of optimizer and checkpointing, what is not modelled."""
+    reading_doubt: float = 0.0
+    """Of the logarithm of the device reading, by what the row says of its tool and unit."""
 
 
 def parse_case(row: Mapping[str, str], *, models: ModelIndex, gpus: GpuTable) -> Case:
@@ -88,7 +114,9 @@ def parse_case(row: Mapping[str, str], *, models: ModelIndex, gpus: GpuTable) ->
     _refuse_model_parallel(row, notes)
     model, about_model = case_model(row, models)
     found = case_machine(row, gpus, nodes=_nodes(notes))
-    recipe, about_recipe = _recipe(row, notes, model, found.machine)
+    micro_batch = whole(row, "micro_batch")
+    lengths = read_lengths(row, notes, model, micro_batch=micro_batch or 1, packed=_packed(row))
+    recipe, about_recipe = _recipe(row, notes, model, found.machine, lengths)
     reason = refusal(recipe, gpu=found.machine.gpu if found.gpu_known else None, gpus=found.machine.gpus)
     if reason is not None:
         raise KnowledgeMissing(f"the recipe makes no sense: {reason}")
@@ -99,15 +127,23 @@ def parse_case(row: Mapping[str, str], *, models: ModelIndex, gpus: GpuTable) ->
         gpu_known=found.gpu_known,
         size_known=found.size_known,
         assumed=(*about_model, *found.assumed, *about_recipe),
+        length_doubt=math.hypot(lengths.doubt, 0.0 if micro_batch else _DOUBT_OF_BATCH),
+        length_limit=lengths.limit if micro_batch else 2**30,
+        recipe_doubt=_recipe_doubt(recipe, about_recipe),
+        reading_doubt=_reading_doubt(row),
     )
 
 
-def _recipe(row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machine) -> tuple[Recipe, tuple[str, ...]]:
+def _recipe(
+    row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machine, lengths: CaseLengths
+) -> tuple[Recipe, tuple[str, ...]]:
     assumed: list[str] = []
     tuning, objective, bits = _method(row)
     stack, stack_known = read_stack(row, notes)
     sharding, offload = _sharding(row, notes, machine, stack, assumed)
-    seq_len, variable = _lengths(row, model, assumed)
+    seq_len = lengths.in_memory
+    assumed += lengths.assumed
+    assumed += [f"{lever} {_NOT_MODELLED}" for pattern, lever in _LEVERS if re.search(pattern, notes)]
     loss, fused = read_kernels(notes, stack)
     halves = seq_len // 2 if objective is not Objective.SFT else 0
     if halves:
@@ -118,7 +154,7 @@ def _recipe(row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machi
         tuning=tuning,
         bits=bits,
         objective=objective,
-        precision=read_precision(row, notes, tuning, stack, sharding),
+        precision=read_precision(row, notes, tuning, stack, sharding, quantised=bits < 16),
         lora_rank=rank,
         target_modules=targets,
         optimizer=read_optimizer(row, stack, assumed),
@@ -136,7 +172,8 @@ def _recipe(row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machi
         grad_accum=_grad_accum(row, machine),
         seq_len=seq_len,
         packing=_packed(row),
-        variable_length=variable,
+        variable_length=lengths.variable,
+        row_tokens=lengths.processed,
         prompt_tokens=halves,
         response_tokens=halves,
         kbit_preparation=read_preparation(row, notes),
@@ -241,32 +278,22 @@ def _packed(row: Mapping[str, str]) -> bool:
     return bool(re.search(r"\b(packed|packing|yes|true)\b", stated)) and not re.match(r"(no|not|un|false)", stated)
 
 
-def _lengths(row: Mapping[str, str], model: ModelSpec, assumed: list[str]) -> tuple[int, bool]:
-    """Return the length of a row in memory, in tokens, and whether batches vary in length."""
-    stated = text(row, "packing").lower()
-    variable = bool(re.search(r"longest|dynamic|padding[- _]free|dataset|variable", stated))
-    seq_len = whole(row, "seq_len")
-    if seq_len is None:
-        mean = _mean_length(row)
-        seq_len = mean or min(_usual_length(stated), model.context)
-        assumed.append(f"seq_len {seq_len}" if mean is None else f"seq_len {seq_len} from the row's own speeds")
-    return seq_len, variable and not _packed(row)
+def _recipe_doubt(recipe: Recipe, assumed: tuple[str, ...]) -> float:
+    """Return how unsure the memory is for what was assumed about the recipe, or is known of it and not modelled."""
+    optimizer = recipe.tuning is Tuning.FULL and any(note.startswith("optimizer adam") for note in assumed)
+    checkpointing = any(note.startswith("checkpointing") for note in assumed)
+    levers = any(note.endswith(_NOT_MODELLED) for note in assumed)
+    return math.hypot(
+        _DOUBT_OF_OPTIMIZER * optimizer, _DOUBT_OF_CHECKPOINTING * checkpointing, _DOUBT_OF_LEVERS * levers
+    )
 
 
-def _usual_length(packing: str) -> int:
-    """Return an assumed padded length, in tokens, from what is said of the data: mean prompt, known short sets."""
-    prompt = re.search(r"prompt ~?(\d+) tok", packing)
-    if prompt is not None:
-        return -(-int(prompt.group(1)) // 128) * 128
-    return next((length for word, length in _SHORT_DATA.items() if word in packing), DEFAULT_SEQ_LEN)
-
-
-def _mean_length(row: Mapping[str, str]) -> int | None:
-    """Return tokens per sample where the row counts both tokens and samples per second."""
-    tokens, samples = number(row, "tokens_per_s_per_gpu"), number(row, "samples_per_s_total")
-    if tokens is None or samples is None:
-        return None
-    return max(1, round(tokens * (whole(row, "num_gpus") or 1) / samples))
+def _reading_doubt(row: Mapping[str, str]) -> float:
+    """Return how unsure it is what the row's memory reading shows: the text that describes it, not its value."""
+    stated = f"{text(row, 'mem_measure')} {text(row, 'mem2_measure')}".lower()
+    if "comment" in stated:
+        return _DOUBT_OF_COMMENT
+    return _DOUBT_OF_UNIT if re.search(r"unknown|unstated|rounded", stated) else 0.0
 
 
 def _grad_accum(row: Mapping[str, str], machine: Machine) -> int:

@@ -20,14 +20,18 @@ HALF_OF = {precision: precision for precision in Precision} | {
 """The fp16 twin of a precision, for chips without bf16 units."""
 
 
-def read_precision(row: Mapping[str, str], notes: str, tuning: Tuning, stack: Stack, sharding: Sharding) -> Precision:
+def read_precision(
+    row: Mapping[str, str], notes: str, tuning: Tuning, stack: Stack, sharding: Sharding, *, quantised: bool
+) -> Precision:
     """Return compute type and whether fp32 masters are kept.
 
-    A bare "bf16" leaves the masters open: DeepSpeed, Megatron, llm-foundry and torchtitan always keep them; HF with
-    weights loaded in bf16, torchtune and LitGPT train in pure bf16. HF's bf16 autocast adds masters under FSDP only:
-    unsharded, the weights stay as loaded. Adapters of HF stacks are fp32 either way.
+    A bare "bf16" leaves the masters open: DeepSpeed, Megatron, llm-foundry and torchtitan always keep them, and so
+    does HF, where it is the flag of the trainer beside weights that are loaded in fp32. "bfloat16" is a type to load
+    in: those weights, torchtune's and LitGPT's train in pure bf16. HF's autocast adds masters under FSDP only:
+    unsharded, the weights stay as loaded. Adapters of HF stacks are fp32 either way; DeepSpeed casts what PEFT's
+    preparation turned into fp32 back to 16 bit, so that what it runs in counts (the text after the last arrow).
     """
-    stated = text(row, "precision").lower()
+    stated = text(row, "precision").lower().rsplit("->", maxsplit=1)[-1].strip()
     if re.search(r"nvfp4|mxfp4", stated):
         raise KnowledgeMissing(f"precision {stated!r}: 4-bit floating-point training is not modelled")
     if re.search(r"int8 (qt|mixed)", stated):
@@ -36,18 +40,22 @@ def read_precision(row: Mapping[str, str], notes: str, tuning: Tuning, stack: St
         return Precision.FP8
     if stated.startswith(("fp32", "float32", "tf32")):
         return Precision.FP32
-    half = re.match(r"(amp_)?(fp16|float16)", stated) or "deepspeed fp16" in stated
+    engine = "deepspeed" in f"{text(row, 'parallelism')} {stated}".lower()
+    half = re.match(r"(amp_|deepspeed )?(fp16|float16)", stated)
     unsharded = stack is Stack.HF and sharding in {Sharding.NONE, Sharding.DDP}
     as_loaded = tuning is Tuning.FULL and unsharded and not half and re.search(r"\bamp\b", stated)
-    if as_loaded or re.search(r"pure|no amp|bf16-true|16-true", stated):
+    prepared = quantised or "kbit" in text(row, "precision").lower()
+    cast_back = tuning is not Tuning.FULL and engine and prepared
+    if as_loaded or cast_back or re.search(r"pure|no amp|bf16-true|16-true", stated):
         mixed = False
     elif re.search(r"amp|mixed|master|fp32", stated):
         mixed = True
     elif tuning is not Tuning.FULL:
         mixed = stack is not Stack.TORCHTUNE
     else:
-        deepspeed = "deepspeed" in text(row, "parallelism").lower() or sharding in {Sharding.ZERO1, Sharding.ZERO3}
-        mixed = deepspeed or stack in {Stack.NEMO, Stack.LLM_FOUNDRY, Stack.TORCHTITAN}
+        flag = stack is Stack.HF and stated.startswith(("bf16", "fp16"))
+        zero = sharding in {Sharding.ZERO1, Sharding.ZERO3}
+        mixed = engine or zero or flag or stack in {Stack.NEMO, Stack.LLM_FOUNDRY, Stack.TORCHTITAN}
     if half:
         return Precision.FP16_MIXED if mixed else Precision.FP16_PURE
     return Precision.BF16_MIXED if mixed else Precision.BF16_PURE
@@ -110,9 +118,14 @@ def read_compiled(row: Mapping[str, str], notes: str) -> bool:
 
 
 def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
-    """Return the loss kind and whether fused kernels run: foak (Triton loss), Liger, Unsloth, chunked loss."""
-    liger = re.search(r"liger(?!\s*=)|liger\s*=\s*(true|yes|1)", notes)
-    chunked = re.search(r"chunked (ce|cross|loss)", notes)
+    """Return the loss kind and whether fused kernels run: foak (Triton loss), Liger, Unsloth, chunked loss.
+
+    torchtune's recipes come with a chunked loss, unless the notes list what was switched on ("flags: ..."); the
+    pre-training stacks work on the 16-bit logits in one kernel.
+    """
+    liger = re.search(r"(?<!not using use_)liger(?!\s*=|_kernel\s*:)|liger\s*=\s*(true|yes|1)", notes)
+    by_default = stack is Stack.TORCHTUNE and "flags:" not in notes
+    chunked = by_default or re.search(r"chunked (ce|cross|loss)", notes)
     foak, unsloth = "foak" in notes, stack is Stack.UNSLOTH
     if liger or re.search(r"fused (ce|linear|cross)|cut[ -]cross|linear cross", notes):
         return Loss.FUSED, True
@@ -120,7 +133,8 @@ def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
         return Loss.TRITON, True
     if chunked:
         return Loss.FUSED, False
-    return (Loss.TRITON if re.search(r"triton (ce|loss|cross)", notes) else Loss.STANDARD), False
+    kernel = stack in {Stack.LLM_FOUNDRY, Stack.NEMO} or re.search(r"triton (ce|loss|cross)", notes)
+    return (Loss.TRITON if kernel else Loss.STANDARD), False
 
 
 def read_preparation(row: Mapping[str, str], notes: str) -> bool | None:

@@ -15,6 +15,7 @@ from providers.basis import BASES, Basis, weakest
 from providers.errors import JobError, TunefareError
 
 from .case_fields import number
+from .case_memory import READINGS, case_memory
 from .case_models import GIB, index_models
 from .case_parsing import Case, parse_case
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from .tables import Knowledge
 
-READINGS: tuple[str, ...] = ("allocated", "reserved", "device", "required")
 COLUMNS: tuple[str, ...] = (
     "pred_load_peak_gib",
     *(f"pred_{reading}{end}_gib" for reading in READINGS for end in ("", "_low", "_high")),
@@ -105,6 +105,7 @@ def _evaluate(
     try:
         runs = tabulate([(case.model, case.recipe, case.machine) for case in cases.values()])
         memory = estimate_memory(runs, tables.search.memory)
+        memory = case_memory(list(cases.values()), memory, tables.search.memory)
         speed = estimate_throughput(runs, tables.search.speed)
     except (TunefareError, ValueError) as err:
         if len(cases) == 1:
@@ -137,20 +138,11 @@ def _prediction(
         bases.append(BASES[int(speed.basis[index])])
         for end, value in _ends(speed.tokens_per_s, index):
             found[f"pred_tokens_per_s_per_gpu{end}"] = _figure(value / case.machine.gpus)
-        found["pred_hours"] = _hours(row, case, float(speed.tokens_per_s.expected[index]))
+        tokens = number(row, "tokens")
+        found["pred_hours"] = "" if tokens is None else _figure(tokens / speed.tokens_per_s.expected[index] / 3600)
     found["pred_basis"] = weakest(bases).value
-    from_itself = found.get("pred_hours") and number(row, "tokens") is None
-    found["pred_assumed"] = "; ".join((*case.assumed, *(["tokens from the row's own speed"] if from_itself else [])))
+    found["pred_assumed"] = "; ".join(case.assumed)
     return found
-
-
-def _hours(row: Mapping[str, str], case: Case, tokens_per_s: float) -> str:
-    """Return the hours of training, where the row says how many tokens: in `tokens`, or by its own speed and hours."""
-    tokens = number(row, "tokens")
-    own_speed, own_hours = number(row, "tokens_per_s_per_gpu"), number(row, "hours")
-    if tokens is None and own_speed is not None and own_hours is not None:
-        tokens = own_speed * case.machine.gpus * own_hours * 3600
-    return "" if tokens is None else _figure(tokens / tokens_per_s / 3600)
 
 
 def _ends(interval: Interval, index: int) -> tuple[tuple[str, float], ...]:

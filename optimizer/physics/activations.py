@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .switches import Switches
 
 _NO_CHECKPOINTS, _SELECTIVE = code(Checkpointing.NONE), code(Checkpointing.SELECTIVE)
-_EAGER = code(Attention.EAGER)
+_EAGER, _FLASH = code(Attention.EAGER), code(Attention.FLASH)
 _TRITON, _FUSED = code(Loss.TRITON), code(Loss.FUSED)
 
 
@@ -60,8 +60,10 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     checkpoints = (2.0 + 2.0 * on.fp32_stream) * model.layers * model.hidden
     held = on.fsdp & on.adapter & ~on.per_module & (on.gpus > 1)
     again = held * (of.block_sharded_adapter_factor - 1.0) * checkpoints
-    kept = _kept_bytes(runs, on, constants) * widths + dora * model.layers
-    partly = np.maximum(of.kept_selective_factor * kept, checkpoints)
+    counted = _kept_bytes(runs, on, constants) * widths
+    # Compiled code computes again what is cheap; selective checkpointing names what is kept, compiled or not.
+    partly = np.maximum(of.kept_selective_factor * (counted + dora * model.layers), checkpoints)
+    kept = counted * np.where(recipe.compiled, of.kept_compiled_factor, 1.0) + dora * model.layers
     others = np.maximum(kept - block, partly + again)
     saved = tokens * np.where(everything, others, np.where(selective, partly, checkpoints))
     live = tokens * block
@@ -91,27 +93,44 @@ def _live_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
     """Return bytes per token of one block in recomputation, 16-bit."""
     model, recipe, of = runs.model, runs.recipe, constants.activations
     per_input = np.where(recipe.fused_kernels, of.live_adapter_fused, of.live_adapter_plain)
-    lean = np.where(on.unsloth, of.live_unsloth_factor, 1.0)
-    inner = of.live_intermediate * model.intermediate * np.where(model.experts > 0, of.live_moe_factor, 1.0)
-    return (of.live_hidden * model.hidden + inner + per_input * recipe.adapter_inputs) * lean
+    in_place = np.where(on.unsloth, of.live_unsloth_factor, 1.0)
+    norms = np.where(on.lean, 2.0 * (of.kept_norm - of.kept_norm_lean), 0.0)
+    mlp = np.where(model.gated_mlp, of.live_intermediate, of.live_intermediate_plain)
+    inner = mlp * model.intermediate * np.where(model.experts > 0, of.live_moe_factor, 1.0)
+    return ((of.live_hidden - norms) * model.hidden + inner + per_input * recipe.adapter_inputs) * in_place
 
 
 def _kept_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
-    """Return bytes per token that all blocks keep without checkpointing, 16-bit."""
-    model, of = runs.model, constants.activations
-    kept = (of.kept_hidden * model.hidden + of.kept_intermediate * model.intermediate) * model.layers
-    compiled = np.where(runs.recipe.compiled, of.kept_compiled_factor, 1.0)
-    return kept * np.where(on.adapter, of.kept_adapter_factor, 1.0) * compiled
+    """Return bytes per token that all blocks keep without checkpointing, 16-bit: counted tensor by tensor.
+
+    Two norms; query and attention output; keys and values (repeated for all heads unless the flash kernel shares
+    them); in the MLP gate, up, activation and product, or up and activation where it is not gated. Fused kernels
+    neither keep an fp32 copy and the normalised input of a norm nor the activation beside gate and up.
+    """
+    model, recipe, of = runs.model, runs.recipe, constants.activations
+    lean = on.lean | recipe.fused_kernels
+    norms = 2.0 * np.where(lean, of.kept_norm_lean, of.kept_norm) * model.hidden
+    shared = recipe.attention == _FLASH
+    keys = np.where(shared, model.kv_heads, model.heads)
+    attention = 4.0 * (model.heads + keys) * model.head_dim
+    gated = np.where(lean, of.kept_gated_lean, of.kept_gated)
+    mlp = np.where(model.gated_mlp, gated, of.kept_plain) * model.intermediate
+    factor = np.where(on.adapter, of.kept_adapter_factor, 1.0)
+    kept: Floats = (norms + attention + mlp) * model.layers * factor
+    return kept
 
 
 def _logit_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats:
     """Return bytes per token at the peak of the loss."""
     of, loss = constants.logits, runs.recipe.loss
     triton, fused = loss == _TRITON, loss == _FUSED
-    vocab = np.where(fused, of.fused_vocab, np.where(triton, of.triton_vocab, of.standard_vocab))
+    in_chunks = np.where(on.torchtune, of.chunked_vocab, of.fused_vocab)
+    kernel = np.where(on.lean, of.triton_vocab_lean, of.triton_vocab)
+    vocab = np.where(fused, in_chunks, np.where(triton, kernel, of.standard_vocab))
     hidden = np.where(fused, of.fused_hidden, np.where(triton, of.triton_hidden, of.standard_hidden))
     factor = np.where(on.fp32, of.fp32_factor, 1.0) * np.where(runs.recipe.compiled, of.compiled_factor, 1.0)
-    return (vocab * runs.model.vocab + hidden * runs.model.hidden) * factor
+    held: Floats = (vocab * runs.model.vocab + hidden * runs.model.hidden) * factor
+    return held
 
 
 def _dequantised(runs: Runs, on: Switches, live: Floats, constants: MemoryConstants) -> Floats:

@@ -39,14 +39,18 @@ class ActivationConstants:
 
     live_hidden: float
     live_intermediate: float
+    live_intermediate_plain: float
     live_adapter_fused: float
     live_adapter_plain: float
     live_fp32_factor: float
     live_moe_factor: float
     live_unsloth_factor: float
     block_sharded_adapter_factor: float
-    kept_hidden: float
-    kept_intermediate: float
+    kept_norm: float
+    kept_norm_lean: float
+    kept_gated: float
+    kept_gated_lean: float
+    kept_plain: float
     kept_adapter_factor: float
     kept_compiled_factor: float
     kept_selective_factor: float
@@ -64,8 +68,10 @@ class LogitConstants:
     standard_vocab: float
     standard_hidden: float
     triton_vocab: float
+    triton_vocab_lean: float
     triton_hidden: float
     fused_vocab: float
+    chunked_vocab: float
     fused_hidden: float
     fp32_factor: float
     compiled_factor: float

@@ -49,7 +49,7 @@ def clipped(reading: Interval, ceiling: Floats) -> Interval:
 
 def outside_torch(on: Switches, constants: MemoryConstants) -> Floats:
     """Return bytes per GPU beside torch's allocator: CUDA context, and NCCL where there are several GPUs."""
-    return constants.overhead.context_bytes + (on.gpus > 1) * constants.communication.nccl_bytes
+    return constants.overhead.context_bytes + np.where(on.gpus > 1, constants.communication.nccl_bytes, 0.0)
 
 
 def slack_factor(runs: Runs, on: Switches, near_loss: Bools, constants: MemoryConstants) -> Floats:

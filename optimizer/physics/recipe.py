@@ -97,6 +97,8 @@ def _refusal_of_mix(recipe: Recipe) -> str | None:
     sharded = recipe.sharding in {Sharding.ZERO3, Sharding.FSDP}
     if recipe.bits == 8 and sharded:
         return "LLM.int8 weights cannot be sharded: ZeRO-3 and FSDP need a uniform storage type"
+    if recipe.bits == 4 and recipe.sharding is Sharding.ZERO3 and recipe.offload is not Offload.NONE:
+        return "ZeRO-3 offload does not move 4-bit weights and needs more GPU memory, not less: use FSDP with CPU offload"
     if recipe.offload is Offload.NVME and recipe.sharding is not Sharding.ZERO3:
         return "NVMe offload exists in ZeRO-3 only"
     if recipe.offload is Offload.CPU and recipe.sharding in {Sharding.NONE, Sharding.DDP, Sharding.ZERO1}:

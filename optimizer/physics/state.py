@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _ADAMW = code(Optimizer.ADAMW)
 _EIGHT_BIT, _PAGED = code(Optimizer.ADAMW_8BIT), code(Optimizer.PAGED_ADAMW_8BIT)
 _ADAFACTOR = code(Optimizer.ADAFACTOR)
-_FUSED_STEP = np.array([stack in {Stack.TORCHTUNE, Stack.TORCHTITAN, Stack.NEMO} for stack in Stack])
-"""Stacks whose AdamW is one fused kernel: its step needs no temporary copy."""
+_FUSED_STEP = np.array([stack in {Stack.TORCHTUNE, Stack.TORCHTITAN, Stack.NEMO, Stack.LLM_FOUNDRY} for stack in Stack])
+"""Stacks whose AdamW is one fused kernel, or steps tensor by tensor (Composer): no temporary copy of everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +89,13 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
     """
     model, recipe = runs.model, runs.recipe
     params = total_params(runs)
-    half = 2.0 + 2.0 * on.fp32
+    half = np.where(on.fp32, 4.0, 2.0)
     wide = np.where(on.full, on.fp32 | ~(on.pure | on.deepspeed), ~on.pure | on.hf | on.unsloth)
     width = 2.0 + 2.0 * wide
     trained = recipe.trainable_params
-    frozen = model.linear_params * linear_bytes(runs, on, constants) + (
-        params - model.linear_params
-    ) * (2.0 + 2.0 * on.fp32_stream)
+    frozen = model.linear_params * linear_bytes(runs, on, constants) + (params - model.linear_params) * (
+        2.0 + 2.0 * on.fp32_stream
+    )
     weights = np.where(on.full, params * width, frozen) / on.param_shards
     low_rank = trained - recipe.whole_params
     own = low_rank * width + recipe.whole_params * np.where(on.full, width, half)
@@ -122,7 +122,7 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
         adapters=~away_params * adapters,
         master_weights=~on.offloaded * master,
         gradients=here_gradients,
-        kept_gradients=(recipe.grad_accum > 1) * np.where(whole, half * trained, here_gradients),
+        kept_gradients=np.where(recipe.grad_accum > 1, np.where(whole, half * trained, here_gradients), 0.0),
         optimizer_state=~(on.offloaded | paged) * optimizer,
         optimizer_step=~on.offloaded * step,
         model_copies=~away_params * model_copies,

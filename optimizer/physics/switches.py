@@ -24,6 +24,8 @@ _ZERO1, _ZERO2, _ZERO3 = code(Sharding.ZERO1), code(Sharding.ZERO2), code(Shardi
 _FSDP = code(Sharding.FSDP)
 _NO_OFFLOAD, _NVME = code(Offload.NONE), code(Offload.NVME)
 _HF, _UNSLOTH = code(Stack.HF), code(Stack.UNSLOTH)
+_TORCHTUNE = code(Stack.TORCHTUNE)
+_LEAN = np.array([stack in {Stack.LLM_FOUNDRY, Stack.NEMO} for stack in Stack])
 _ON_FSDP2 = np.array([stack in {Stack.TORCHTUNE, Stack.TORCHTITAN, Stack.NEMO} for stack in Stack])
 
 
@@ -45,6 +47,9 @@ class Switches:
     """The hidden stream, and with it the checkpoints, are fp32 while training; DeepSpeed casts the module to 16 bit."""
     hf: Bools
     unsloth: Bools
+    torchtune: Bools
+    lean: Bools
+    """Pre-training stacks: fused 16-bit norms and a cross-entropy that works on the 16-bit logits in place."""
     ddp: Bools
     fsdp: Bools
     per_module: Bools
@@ -92,6 +97,8 @@ def switches(runs: Runs) -> Switches:
         fp32_stream=fp32 | (prepared & ~pure & ~deepspeed),
         hf=hf,
         unsloth=recipe.stack == _UNSLOTH,
+        torchtune=recipe.stack == _TORCHTUNE,
+        lean=_LEAN[recipe.stack],
         ddp=(recipe.sharding == _DDP) & (gpus > 1),
         fsdp=fsdp,
         per_module=_ON_FSDP2[recipe.stack],

@@ -166,6 +166,15 @@ def test_runs_that_completed_fit_at_the_expected_value(predicted: Predicted) -> 
     assert fits.mean() >= 0.98
 
 
+def test_runs_tuned_to_the_largest_batch_that_fits_fit_and_nearly_fill_the_card(predicted: Predicted) -> None:
+    """llm-foundry publishes no reading, but its batches were chosen to fill the card: too little is as wrong."""
+    chosen = predicted.source == "llm-foundry"
+    assert chosen.sum() >= 20
+    share = predicted.columns.required.expected[chosen] / predicted.usable[chosen]
+    assert share.max() <= 1.0
+    assert np.median(share) >= 0.75
+
+
 def test_fit_or_not_is_right_for_95_in_100(predicted: Predicted) -> None:
     fits = predicted.columns.required.expected <= predicted.usable
     assert (fits != predicted.out_of_memory).mean() >= 0.95

@@ -176,13 +176,15 @@ def test_sharding(
         ({"precision": "float16; fp16 AMP"}, Precision.FP16_MIXED),
         ({"precision": "float16; pure float16 (no AMP)"}, Precision.FP16_PURE),
         ({"precision": "bf16", "stack": "torchtune"}, Precision.BF16_PURE),
-        ({"precision": "bf16"}, Precision.BF16_PURE),
+        ({"precision": "bf16"}, Precision.BF16_MIXED),
+        ({"precision": "fp16"}, Precision.FP16_MIXED),
+        ({"precision": "bfloat16"}, Precision.BF16_PURE),
         ({"precision": "bf16", "parallelism": "deepspeed zero2", "num_gpus": "4"}, Precision.BF16_MIXED),
         ({"precision": "amp_bf16", "stack": "llm-foundry"}, Precision.BF16_MIXED),
         ({"precision": "amp_fp8", "stack": "llm-foundry", "gpu": "H100-SXM"}, Precision.FP8),
         ({"precision": "bf16", "notes": "Table1 FSDP+compile+Float8", "gpu": "H100-SXM"}, Precision.FP8),
         ({"precision": "fp32"}, Precision.FP32),
-        ({"precision": "bf16 (fp16 on T4)", "gpu": "T4", "gpu_mem_gib": "16"}, Precision.FP16_PURE),
+        ({"precision": "bf16 (fp16 on T4)", "gpu": "T4", "gpu_mem_gib": "16"}, Precision.FP16_MIXED),
     ],
 )
 def test_precision_of_full_fine_tuning(
@@ -194,6 +196,42 @@ def test_precision_of_full_fine_tuning(
 def test_adapters_are_mixed_in_hf_and_pure_in_torchtune(models: ModelIndex, gpus: GpuTable) -> None:
     assert parsed(models, gpus).recipe.precision is Precision.BF16_MIXED
     assert parsed(models, gpus, stack="torchtune").recipe.precision is Precision.BF16_PURE
+
+
+ENGINE = "bf16 load -> fp32 upcast of non-quantised params (prepare_model_for_kbit_training) -> DeepSpeed fp16"
+
+
+@pytest.mark.parametrize(
+    ("changes", "precision"),
+    [
+        ({"precision": ENGINE, "quant": "8bit bnb"}, Precision.FP16_PURE),
+        ({"precision": ENGINE}, Precision.FP16_PURE),
+        ({"precision": "bf16 mixed", "quant": "nf4", "parallelism": "deepspeed zero2"}, Precision.BF16_PURE),
+        ({"precision": "bf16 mixed", "parallelism": "deepspeed zero2"}, Precision.BF16_MIXED),
+        ({"precision": "bf16 mixed", "quant": "nf4"}, Precision.BF16_MIXED),
+    ],
+)
+def test_deepspeed_casts_what_peft_prepared_back_to_16_bit(
+    models: ModelIndex, gpus: GpuTable, changes: dict[str, str], precision: Precision
+) -> None:
+    assert parsed(models, gpus, **changes).recipe.precision is precision
+
+
+@pytest.mark.parametrize(
+    ("stack", "notes", "loss"),
+    [
+        ("torchtune", "torch compile on", Loss.FUSED),
+        ("torchtune", "cumulative step 0: baseline; flags: compile", Loss.STANDARD),
+        ("llm-foundry", "", Loss.TRITON),
+        ("nemo", "", Loss.TRITON),
+        ("hf", "comment: not using use_liger_kernel: 4 * 54gb; liger=;", Loss.STANDARD),
+        ("hf", "comment: using use_liger_kernel and packing; liger=true;", Loss.FUSED),
+    ],
+)
+def test_the_loss_that_a_stack_comes_with(
+    models: ModelIndex, gpus: GpuTable, stack: str, notes: str, loss: Loss
+) -> None:
+    assert parsed(models, gpus, stack=stack, notes=notes).recipe.loss is loss
 
 
 @pytest.mark.parametrize(
@@ -296,15 +334,35 @@ def test_what_a_row_leaves_open_is_listed(models: ModelIndex, gpus: GpuTable) ->
     }  # fmt: skip
 
 
-def test_a_length_comes_from_tokens_over_samples_or_from_the_stated_prompt(models: ModelIndex, gpus: GpuTable) -> None:
-    both = parsed(models, gpus, seq_len="", tokens_per_s_per_gpu="2000", samples_per_s_total="8", num_gpus="2")
-    assert both.recipe.seq_len == 500
-    assert both.assumed == ("parallelism ddp", "seq_len 500 from the row's own speeds")
-    prompt = parsed(models, gpus, seq_len="", packing="padded to longest; avg prompt ~138 tok")
-    assert prompt.recipe.seq_len == 256
-    assert "seq_len 256" in prompt.assumed
-    assert parsed(models, gpus, seq_len="", packing="padded; dataset Alpaca").recipe.seq_len == 512
-    assert parsed(models, gpus, seq_len="", packing="padded; dataset OASST").recipe.seq_len == 2048
+MEASURED = {
+    "tokens_per_s_per_gpu": "2000", "samples_per_s_total": "8", "hours": "5", "step_time_s": "3", "mfu": "0.4",
+    "peak_mem_gib_per_gpu": "30", "mem2_gib_per_gpu": "40",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seq_len", ["", "4096"])
+@pytest.mark.parametrize("packing", ["packed", "", "padded to longest", "padding-free"])
+def test_what_was_measured_changes_nothing(models: ModelIndex, gpus: GpuTable, seq_len: str, packing: str) -> None:
+    asked = {"seq_len": seq_len, "packing": packing, "num_gpus": "2"}
+    assert parsed(models, gpus, **asked, **MEASURED) == parsed(models, gpus, **asked)
+
+
+def test_doubt_about_recipe_and_reading(models: ModelIndex, gpus: GpuTable) -> None:
+    sure = parsed(models, gpus)
+    assert (sure.length_doubt, sure.recipe_doubt, sure.reading_doubt) == (0.0, 0.0, 0.0)
+    assert parsed(models, gpus, mem_measure="unknown (README says GB)").reading_doubt == 0.1
+    assert parsed(models, gpus, mem2_measure="author comment in script").reading_doubt == 0.2
+    assert parsed(models, gpus, mem_measure="torch max_memory_allocated").reading_doubt == 0.0
+    assert parsed(models, gpus, optimizer="").recipe_doubt == 0.0
+    assert parsed(models, gpus, optimizer="", method="full").recipe_doubt == 0.25
+    assert parsed(models, gpus, grad_checkpointing="").recipe_doubt == 0.15
+    levers = parsed(models, gpus, notes="flags: opt-in-bwd, act offload")
+    assert levers.recipe_doubt == 0.15
+    assert levers.assumed == ("optimizer in backward not modelled", "activation offload not modelled")
+    alone = parsed(models, gpus, micro_batch="")
+    assert alone.length_doubt == 0.7
+    assert alone.length_limit > 10**9
+    assert sure.length_limit == 4096
 
 
 def test_preference_pairs_and_rollouts_split_the_sequence(models: ModelIndex, gpus: GpuTable) -> None:

@@ -18,6 +18,7 @@ from optimizer.physics.axes import (
     Stack,
     Tuning,
 )
+from optimizer.physics.memory_constants import load_memory_constants
 from optimizer.physics.switches import switches
 from tests.unit.physics.memory_cases import ROUND, TOY, memory_of, parts_of, runs_of
 
@@ -28,6 +29,9 @@ FULL, LORA = Tuning.FULL, Tuning.LORA
 QV = ("q_proj", "v_proj")
 TOKENS = 4
 MOE = replace(TOY, name="moe", moe_experts=4, moe_top_k=2, moe_intermediate=16)
+PLAIN = replace(TOY, name="plain", mlp_kind="gelu")
+KEPT = 92 * 8 + 50 * 16
+"""Two norms of 42 a hidden element, four vectors of 8 in attention at 2 bytes, and the gated MLP."""
 
 
 def batch_of(*, gpus: int = 1, model: ModelSpec = TOY, **recipe: object) -> dict[str, float]:
@@ -92,20 +96,64 @@ def test_fsdp_with_adapters_holds_on_to_more_in_backward() -> None:
 )
 def test_without_checkpointing_every_block_keeps_everything(recipe: dict[str, object], factor: float) -> None:
     batch = batch_of(checkpointing=Checkpointing.NONE, **recipe)
-    assert batch["saved"] + batch["live"] == pytest.approx(TOKENS * 2 * (100 * 8 + 50 * 16) * factor)
+    assert batch["saved"] + batch["live"] == pytest.approx(TOKENS * 2 * KEPT * factor)
     assert batch["waiting"] == batch["live"]
     assert batch["live"] > 0
 
 
-def test_selective_checkpointing_keeps_a_part() -> None:
-    batch = batch_of(checkpointing=Checkpointing.SELECTIVE, tuning=FULL)
-    assert batch["saved"] == TOKENS * 2 * (100 * 8 + 50 * 16) * 0.5
+@pytest.mark.parametrize("compiled", [False, True])
+def test_selective_checkpointing_keeps_a_part_compiled_or_not(*, compiled: bool) -> None:
+    batch = batch_of(checkpointing=Checkpointing.SELECTIVE, tuning=FULL, compiled=compiled)
+    assert batch["saved"] == TOKENS * 2 * KEPT * 0.5
     assert batch["live"] == TOKENS * (30 * 8 + 7 * 16)
+
+
+NORMS, ATTENTION, SHARED_KEYS = 2 * 42 * 8, 4 * (2 + 2) * 4, 4 * (2 + 1) * 4
+"""Two heads of 4 with one head of keys and values, which only the flash kernel shares."""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "per_block"),
+    [
+        ({}, NORMS + ATTENTION + 50 * 16),
+        ({"attention": Attention.EAGER}, NORMS + ATTENTION + 50 * 16),
+        ({"attention": Attention.FLASH}, NORMS + SHARED_KEYS + 50 * 16),
+        ({"model": PLAIN}, NORMS + ATTENTION + 30 * 16),
+        ({"fused_kernels": True}, 2 * 40 * 8 + ATTENTION + 45 * 16),
+        ({"stack": Stack.LLM_FOUNDRY}, 2 * 40 * 8 + ATTENTION + 45 * 16),
+        ({"stack": Stack.NEMO, "model": PLAIN}, 2 * 40 * 8 + ATTENTION + 30 * 16),
+    ],
+)
+def test_kept_bytes_are_counted_tensor_by_tensor(recipe: dict[str, object], per_block: float) -> None:
+    batch = batch_of(**{"checkpointing": Checkpointing.NONE, "tuning": FULL, **recipe})  # type: ignore[arg-type]
+    assert batch["saved"] + batch["live"] == pytest.approx(TOKENS * 2 * per_block)
+
+
+def test_a_mistral_sized_block_keeps_24_hidden_and_8_intermediate_and_a_plain_one_16_and_4() -> None:
+    """By the shipped constants: what a count by hand of the tensors of such blocks gives."""
+    wide = replace(TOY, layers=1, hidden=4096, heads=32, kv_heads=8, head_dim=128, intermediate=14_336)
+    shipped = load_memory_constants()
+
+    def kept(**recipe: object) -> float:
+        runs = runs_of(tuning=FULL, checkpointing=Checkpointing.NONE, **recipe)  # type: ignore[arg-type]
+        batch = activation_columns(runs, switches(runs), shipped)
+        return float((batch.saved + batch.live)[0] / TOKENS)
+
+    assert kept(model=replace(wide, layers=40)) == 40 * (24 * 4096 + 8 * 14_336)
+    plain = replace(wide, layers=40, kv_heads=32, intermediate=16_384, mlp_kind="gelu")
+    assert kept(model=plain, stack=Stack.LLM_FOUNDRY, attention=Attention.FLASH) == 40 * (16 * 4096 + 4 * 16_384)
+
+
+def test_the_live_block_of_a_plain_mlp_and_of_a_lean_stack_is_smaller() -> None:
+    assert batch_of(tuning=FULL, model=PLAIN)["live"] == TOKENS * (30 * 8 + 4 * 16)
+    lean = batch_of(tuning=FULL, stack=Stack.LLM_FOUNDRY)
+    assert lean["live"] == TOKENS * ((30 - 2 * (42 - 40)) * 8 + 7 * 16)
 
 
 def test_nothing_kept_is_less_than_checkpoints_and_a_live_block() -> None:
     shallow = replace(TOY, layers=1)
-    thrifty = replace(ROUND, activations=replace(ROUND.activations, kept_hidden=1, kept_intermediate=1))
+    # So little that a block in backward alone is more than all that is kept: 2 x 8 + 64 + 16 bytes to 352.
+    thrifty = replace(ROUND, activations=replace(ROUND.activations, kept_norm=1, kept_gated=1, kept_selective_factor=0))
     runs = runs_of(model=shallow, tuning=FULL, checkpointing=Checkpointing.NONE)
     batch = activation_columns(runs, switches(runs), thrifty)
     assert batch.saved[0] == TOKENS * 2 * 8
@@ -128,7 +176,10 @@ def test_eager_attention_materialises_scores() -> None:
     [
         ({"loss": Loss.STANDARD}, 14 * 100 + 6 * 8),
         ({"loss": Loss.TRITON}, 8 * 100 + 4 * 8),
+        ({"loss": Loss.TRITON, "stack": Stack.NEMO}, 5 * 100 + 4 * 8),
         ({"loss": Loss.FUSED}, 2 * 8),
+        ({"loss": Loss.FUSED, "stack": Stack.TORCHTUNE}, 3 * 100 + 2 * 8),
+        ({"loss": Loss.STANDARD, "stack": Stack.TORCHTUNE}, 14 * 100 + 6 * 8),
         ({"loss": Loss.STANDARD, "precision": Precision.FP32}, (14 * 100 + 6 * 8) * 1.5),
         ({"loss": Loss.STANDARD, "compiled": True}, (14 * 100 + 6 * 8) * 0.5),
     ],
@@ -194,6 +245,6 @@ def test_ppo_under_zero3_gathers_everything_to_generate() -> None:
 def test_without_checkpointing_the_loss_finds_every_block() -> None:
     shape = {"tuning": FULL, "checkpointing": Checkpointing.NONE, "loss": Loss.STANDARD, "micro_batch": 50}
     parts = parts_of(attention=Attention.EAGER, **shape)  # type: ignore[arg-type]
-    assert parts["saved"] + parts["live"] == 200 * 2 * (100 * 8 + 50 * 16)
+    assert parts["saved"] + parts["live"] == 200 * 2 * KEPT
     assert parts["scores"] == 200 * 2 * 4 * 13 * 2
     assert parts["logits"] == 200 * (14 * 100 + 6 * 8)

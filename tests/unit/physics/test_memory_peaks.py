@@ -303,7 +303,7 @@ def test_eager_scores_count_at_the_peak() -> None:
     longer = parts_of(tuning=FULL, attention=Attention.EAGER, seq_len=400)
     assert sum(longer.values()) == 6 * TOTAL + 2 * HEAD + 400 * (2 * 2 * 8 + LIVE) + 400 * 2 * 400 * 11
     kept = parts_of(tuning=FULL, attention=Attention.EAGER, seq_len=400, checkpointing=Checkpointing.NONE)
-    assert sum(kept.values()) == 6 * TOTAL + 400 * (2 * 8 + 2 * (100 * 8 + 50 * 16)) + 400 * 2 * 400 * 13 * 2
+    assert sum(kept.values()) == 6 * TOTAL + 400 * (2 * 8 + 2 * (92 * 8 + 50 * 16)) + 400 * 2 * 400 * 13 * 2
 
 
 def test_prepared_and_sharded_load_divides_the_upcast() -> None:

@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from optimizer.app.tables import load_tables
 from optimizer.search.candidates import affordable_bills, join
+from optimizer.search.choice import best_of, choose
+from optimizer.search.constraints import bit
 from optimizer.search.hardware import HardwareRows, Places
 from optimizer.search.market import Market, survey
 from optimizer.search.offers_columns import lay_out_offers
-from optimizer.search.planner import best_of, choose
 from optimizer.workload.job import Job, Overheads
 from providers.offer import BillingTerms, Offer, PriceClass, PriceSnapshot, PricingModel
 
@@ -99,7 +100,7 @@ def invented_market(rng: np.random.Generator) -> Market:
         offer=np.arange(OFFERS),
         nodes=np.ones(OFFERS, dtype=np.int64),
         klass=rng.integers(0, CLASSES, OFFERS),
-        broken=np.where(rng.random(OFFERS) < 0.2, 1 << 14, 0),
+        broken=np.where(rng.random(OFFERS) < 0.2, bit("pricing_model"), 0),
         slacks={},
     )
     return Market(
@@ -136,7 +137,7 @@ def _hardware(rng: np.random.Generator, *, variants: int) -> HardwareRows:
         finish_s=finish,
         disk_bytes=np.full(count, 80e9),
         slacks={},
-        broken=np.where(rng.random(count) < 0.4, 1, 0) | np.where(finish > 86_400.0, 1 << 4, 0),
+        broken=np.where(rng.random(count) < 0.4, bit("memory"), 0) | np.where(finish > 86_400.0, bit("deadline"), 0),
     )
 
 

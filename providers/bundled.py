@@ -1,8 +1,9 @@
 """The price list that comes with the program: dated, never live, each row with source and date.
 
-`data/offers.csv` holds the offers, `data/sources.csv` what its source keys stand for, `data/billing.csv` what run time
-becomes on a bill, `data/token_prices.csv` the managed services (`providers.managed`). docs/price-list.md says what is
-covered and what is missing. Loading takes milliseconds, because every plan starts with it: rows are read by position,
+`data/offers.csv` holds the offers, `data/machines.csv` network and disks of their types (`providers.machines`),
+`data/sources.csv` what the source keys stand for, `data/billing.csv` what run time becomes on a bill,
+`data/token_prices.csv` the managed services (`providers.managed`). docs/price-list.md says what is covered and what is
+missing. Loading takes milliseconds, because every plan starts with it: rows are read by position,
 and moments, flags and sizes that repeat are parsed once.
 """
 
@@ -14,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .machines import UNKNOWN_MACHINE, load_machines
 from .managed import load_token_prices
 from .money import parse_nano
 from .offer import BillingTerms, Offer, PriceClass, PricingModel
@@ -21,7 +23,10 @@ from .snapshot import make_snapshot
 from .units import GIB
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .gpus import GpuTable
+    from .machines import MachineFacts
     from .offer import PriceSnapshot
 
 OFFER_COLUMNS: tuple[str, ...] = (
@@ -46,11 +51,11 @@ def load_bundled_offers(gpus: GpuTable) -> tuple[Offer, ...]:
     header = tuple(next(rows))
     if header != OFFER_COLUMNS:
         raise ValueError(f"offers.csv: columns {', '.join(header)} are not {', '.join(OFFER_COLUMNS)}")
-    known, sources = gpus.by_id, _load_sources()
+    known, sources, machines = gpus.by_id, _load_sources(), load_machines()
     offers = []
     for number, row in enumerate(rows, start=2):
         try:
-            offer = _parse_offer(row, sources)
+            offer = _parse_offer(row, sources, machines)
         except (ValueError, KeyError) as err:
             raise ValueError(f"offers.csv line {number}: {err}") from err
         if offer.gpu is not None and offer.gpu not in known:
@@ -72,11 +77,12 @@ def load_billing() -> dict[str, BillingTerms]:
     }
 
 
-def _parse_offer(row: list[str], sources: dict[str, str]) -> Offer:
+def _parse_offer(row: list[str], sources: Mapping[str, str], machines: Mapping[tuple[str, str], MachineFacts]) -> Offer:
     (
         provider, region, zone, variant, instance_type, gpu, gpu_name, gpu_count, vcpus, ram, model, price, currency,
         observed_at, source, flags,
     ) = row  # fmt: skip
+    machine = machines.get((provider, instance_type), UNKNOWN_MACHINE)
     return Offer(
         provider=provider,
         region=region,
@@ -88,6 +94,8 @@ def _parse_offer(row: list[str], sources: dict[str, str]) -> Offer:
         gpu_count=int(gpu_count),
         vcpus=int(vcpus) if vcpus else None,
         host_ram_bytes=_ram_bytes(ram),
+        disk_bytes=machine.disk_bytes,
+        network_bytes_per_s=machine.network_bytes_per_s,
         pricing_model=_MODELS[model],
         unit_price_nano=parse_nano(price),
         currency=currency,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from typing import ClassVar
 
 LONGEST_SHOWN = 240
@@ -28,8 +30,31 @@ class JobError(TunefareError):
         self.key = key
         self.value = value
         self.allowed = allowed
-        shown = repr(value) if len(repr(value)) <= LONGEST_SHOWN else repr(value)[: LONGEST_SHOWN - 3] + "..."
+        shown = _plain(value)
+        if len(shown) > LONGEST_SHOWN:
+            shown = shown[: LONGEST_SHOWN - 3] + "..."
         super().__init__(f"{where}: {key} = {shown}: {allowed}")
+
+
+def _plain(value: object) -> str:
+    """Return a value as a person would write it: text in quotes, numbers and dates bare, lists in brackets."""
+    if value is None:
+        return "not given"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return f"{value:f}" if value.is_finite() and abs(value.adjusted()) <= LONGEST_SHOWN else str(value)
+    if isinstance(value, date):  # datetimes too
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    return repr(value)
+
+
+class OutputFailed(TunefareError):
+    """The answer is there, and what it should be written to does not take it: a full disk, a closed file."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class KnowledgeMissing(TunefareError):

@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ARCHITECTURES = frozenset({
-    "other", "pascal", "volta", "turing", "ampere", "ampere-consumer", "ada", "hopper", "blackwell",
+    "other", "pascal", "volta", "turing", "ampere", "ampere-consumer", "ada", "ada-consumer", "hopper", "blackwell",
     "blackwell-consumer", "cdna2", "cdna3", "cdna4", "gaudi",
 })  # fmt: skip
-"""Families that share kernels and bottlenecks. GA10x (A10, A40, RTX A-series, RTX 30) is `ampere-consumer`."""
+"""Families that share kernels and bottlenecks. GA10x (A10, A40, RTX A-series, RTX 30) is `ampere-consumer`; GeForce
+RTX 40 is `ada-consumer`, the other AD10x cards (L4, L40S, RTX Ada) are `ada`."""
 
 LINK_KINDS = frozenset({"nvlink", "nvswitch", "xgmi", "pcie", "other"})
 
@@ -86,6 +87,8 @@ class Gpu:
     trainable: bool
     source: str
     notes: str
+    watts: float | None = None
+    """Board power as sold, W; None unknown."""
 
     def __post_init__(self) -> None:
         where = f"gpu {self.id}"
@@ -196,6 +199,7 @@ def _parse_row(row: Mapping[str, str]) -> Gpu:
         trainable=_yes(row, "trainable"),
         source=row["source"],
         notes=row["notes"],
+        watts=scaled("tdp_w", 1.0),
     )
 
 

@@ -7,16 +7,19 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from optimizer.physics.axes import Offload
+from optimizer.physics.recipe import caution
 from optimizer.physics.tabulate import Machine
 from optimizer.report.answers import EstimateAnswer
 from optimizer.search.evaluate import evaluate_one
 from optimizer.search.results import SnapshotReport
+from optimizer.workload.job_limits import gpu_advice
 from providers.errors import JobError
 from providers.offer import NANO, BillingTerms, Offer, PriceClass, PricingModel
 from providers.units import format_bytes
 
 from .preparing import COMMAND_LINE, prepare
 from .recipe_choice import RecipeChoice, choose_recipe, machine_counts
+from .recipe_table import recipe_in_force
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,6 +39,11 @@ if TYPE_CHECKING:
 __all__ = ["RecipeChoice", "estimate_recipe"]
 
 MOST_USD_PER_GPU_HOUR = 10_000
+LIMITS_OF_A_SEARCH = (
+    "budget", "quality_floor", "max_complexity", "exclude_gpu", "max_gpus", "max_nodes", "top",
+)  # fmt: skip
+"""Keys that a job file may carry for `plan`; one recipe on one machine is judged by none of them."""
+
 TOKENS_IF_UNSAID = 1_000_000
 """Memory and speed need no amount of data; time and cost are then those of a million tokens, and say so."""
 
@@ -68,7 +76,9 @@ def estimate_recipe(
         where=where,
         needs_prices=False,
         tokens_if_unsaid=TOKENS_IF_UNSAID,
+        searching=False,
     )
+    recipe = recipe_in_force(recipe, ready.inputs, flags, where=ready.where)
     gpu = _one_gpu(recipe, ready.job, ready.tables.gpus, ready.where)
     gpus, nodes = machine_counts(recipe, ready.where)
     batch_said = ready.inputs.global_batch is not None
@@ -106,7 +116,12 @@ def estimate_recipe(
         fits_expected=done.fits_expected,
         host_fits=done.host_fits,
         snapshot=None if price.origin == "given" else _snapshot_report(ready.snapshot),
-        notes=(*price.notes, *_host_notes(done, price.offer)),
+        notes=(
+            *price.notes,
+            *_host_notes(done, price.offer),
+            *filter(None, (caution(done.recipe, gpu),)),
+            *_unused_notes(ready.inputs),
+        ),
     )
 
 
@@ -120,9 +135,8 @@ class _Price:
 
 
 def _find_price(recipe: RecipeChoice, ready: Prepared, job: Job, gpu: Gpu, gpus: int) -> _Price:
-    given = ready.inputs.usd_per_gpu_hour if recipe.usd_per_gpu_hour is None else recipe.usd_per_gpu_hour
-    if given is not None:
-        nano = _usd_nano(given, ready.where)
+    if recipe.usd_per_gpu_hour is not None:
+        nano = _usd_nano(recipe.usd_per_gpu_hour, ready.where)
         return _Price(origin="given", offer=_given_offer(gpu, gpus, nano, ready.now))
     found = _cheapest_offer(ready.snapshot, job, gpu, gpus, now=ready.now)
     if found is not None:
@@ -190,9 +204,7 @@ def _one_gpu(recipe: RecipeChoice, job: Job, gpus: GpuTable, where: str) -> Gpu:
         raise JobError(where=where, key="gpu", value=value, allowed="exactly one GPU, like --gpu H100-SXM-80GB")
     gpu = gpus.resolve(recipe.gpu)
     if gpu is None:
-        close = gpus.close_names(recipe.gpu) or tuple(sorted(gpus.by_id))[:5]
-        allowed = f"a GPU id or alias of the table, such as {', '.join(close)}"
-        raise JobError(where=where, key="gpu", value=recipe.gpu, allowed=allowed)
+        raise JobError(where=where, key="gpu", value=recipe.gpu, allowed=gpu_advice(recipe.gpu, gpus))
     return gpu
 
 
@@ -229,3 +241,9 @@ def _host_notes(done: Evaluation, offer: Offer | None) -> tuple[str, ...]:
     if done.host_fits is None and done.recipe.offload is not Offload.NONE:
         return (f"The node needs up to {needed} of its own memory; how much it has is unknown.",)
     return ()
+
+
+def _unused_notes(inputs: JobInput) -> tuple[str, ...]:
+    """Return which limits of the job were passed over: an estimate does not choose, so it checks none of them."""
+    unused = [key for key in LIMITS_OF_A_SEARCH if getattr(inputs, key) is not None]
+    return (f"Limits of a search, not checked here: {', '.join(unused)}.",) if unused else ()

@@ -37,6 +37,8 @@ class JobFlags(TypedDict, total=False):
     target_modules: Words | None
     optimizer: str | None
     stack: str | None
+    loss: str | None
+    attention: str | None
     pairs: int | None
     rollouts: int | None
     prompt_tokens: int | None
@@ -72,14 +74,8 @@ class JobFlags(TypedDict, total=False):
     evaluation_usd: Money | None
     oncall_usd: Money | None
     top: int | None
-    robust: bool | None
-    simulate: int | None
-    seed: int | None
     now: str | datetime | None
-    account: str | None
-    charge: str | None
-    dataset_digest: str | None
-    policy: File | None
+    recipe: Mapping[str, bool | float | str] | None
 
 
 class EstimateFlags(JobFlags, total=False):
@@ -90,12 +86,14 @@ class EstimateFlags(JobFlags, total=False):
     micro_batch: int | None
     grad_accum: int | None
     checkpointing: bool | str | None
-    attention: str | None
     sharding: str | None
     offload: str | None
-    loss: str | None
     pure_bf16: bool | None
 
 
-RECIPE_KEYS: tuple[str, ...] = tuple(EstimateFlags.__annotations__.keys() - JobFlags.__annotations__.keys())
-"""The keys of `EstimateFlags` that are no job flags: fields of `RecipeChoice`."""
+RECIPE_KEYS: tuple[str, ...] = (
+    *(EstimateFlags.__annotations__.keys() - JobFlags.__annotations__.keys()),
+    "loss",
+    "attention",
+)
+"""The keys of `EstimateFlags` that are fields of `RecipeChoice`: those that no search has, and two that both have."""

@@ -57,17 +57,29 @@ def read_market(choice: MarketChoice, *, store: PriceStore | None, gpus: GpuTabl
     return with_offers(known, offers)
 
 
-def check_known(wanted: Iterable[str], known: Iterable[str], *, key: str, where: str) -> None:
-    """Raise JobError for the first of `wanted` that no price is known for, naming what comes close."""
+def known_names(wanted: Iterable[str], known: Iterable[str], *, key: str, where: str) -> tuple[str, ...]:
+    """Return `wanted`, in any case, as the price list writes them: every spelling where it has several.
+
+    Raises JobError for the first that no price is known for, naming what comes close.
+    """
     names = set(known)
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(names):
+        spellings.setdefault(name.casefold(), []).append(name)
+    found: list[str] = []
     for name in wanted:
-        if name not in names:
+        here = spellings.get(name.strip().casefold())
+        if here is None:
             raise JobError(where=where, key=key, value=name, allowed=_known_names(name, names))
+        found += [name] if name in here else here
+    return tuple(dict.fromkeys(found))
 
 
 def _known_names(name: str, names: set[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in sorted(names)}
-    close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    # In a short name one wrong letter weighs more.
+    cutoff = 0.6 if len(name) < 6 else 0.75
+    close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=cutoff)]
     if close:
         return f"no prices are known for it; did you mean {' or '.join(close)}?"
     shown = sorted(names)[:12]

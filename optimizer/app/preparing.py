@@ -13,7 +13,8 @@ from providers.errors import JobError, PricesUnavailable
 from providers.snapshot import make_snapshot
 
 from .clock import current_time
-from .market import MarketChoice, check_known, read_market
+from .market import MarketChoice, known_names, read_market
+from .recipe_table import refuse_recipe
 from .settings import Settings, load_settings
 from .tables import Knowledge, load_tables
 
@@ -52,15 +53,19 @@ def prepare(
     where: str = COMMAND_LINE,
     needs_prices: bool = True,
     tokens_if_unsaid: int | None = None,
+    searching: bool = True,
 ) -> Prepared:
     """Return the complete job with the prices and tables that it is judged by. Arguments as in `planning.plan_job`.
 
     Without `needs_prices` an empty price list is an empty snapshot. `tokens_if_unsaid` stands in for the amount of data
-    where the input says none, and is listed as assumed. Raises JobError for input that is wrong or
-    contradicts itself, KnowledgeMissing for an unknown model, PricesUnavailable when there is no price.
+    where the input says none, and is listed as assumed. A search (`searching`) refuses what only an estimate acts on.
+    Raises JobError for input that is wrong or contradicts itself, KnowledgeMissing for an unknown model,
+    PricesUnavailable when there is no price.
     """
     known = load_tables() if tables is None else tables
     merged, place = _merge(inputs, flags, where)
+    if searching:
+        refuse_recipe(merged, where=place)
     in_force = load_settings() if settings is None else settings
     moment = _moment(now, merged, in_force, place)
     try:
@@ -81,7 +86,7 @@ def prepare(
         if note is not None:
             job = replace(job, defaults_used=(note, *job.defaults_used))
     if snapshot.offers:
-        _check_places(job, snapshot, place)
+        job = _with_known_places(job, snapshot, place)
     return Prepared(inputs=merged, job=job, snapshot=snapshot, tables=known, now=moment, where=place)
 
 
@@ -130,7 +135,13 @@ def _with_settings(inputs: JobInput, settings: Settings) -> JobInput:
     return inputs.overridden_by(JobInput(max_price_age=settings.max_price_age))
 
 
-def _check_places(job: Job, snapshot: PriceSnapshot, where: str) -> None:
-    """Refuse a provider or region that nothing is known of: a typing error would otherwise read as "nothing fits"."""
-    check_known(job.providers, {offer.provider for offer in snapshot.offers}, key="provider", where=where)
-    check_known(job.regions, {offer.region for offer in snapshot.offers}, key="region", where=where)
+def _with_known_places(job: Job, snapshot: PriceSnapshot, where: str) -> Job:
+    """Return the job with providers and regions as the price list writes them (`AWS` is `aws`).
+
+    One that nothing is known of is refused: a typing error would otherwise read as "nothing fits".
+    """
+    providers = known_names(job.providers, {offer.provider for offer in snapshot.offers}, key="provider", where=where)
+    regions = known_names(job.regions, {offer.region for offer in snapshot.offers}, key="region", where=where)
+    if (providers, regions) == (job.providers, job.regions):
+        return job
+    return replace(job, providers=providers, regions=regions)

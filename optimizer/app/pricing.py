@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from cache.freshness import age_of, offer_freshness
 from optimizer.report.answers import PricedOffer, PriceListAnswer
+from optimizer.workload.job_limits import gpu_advice
 from providers.errors import JobError
 from providers.offer import PricingModel
 
 from .clock import current_time
 from .gpu_table import load_gpu_table
-from .market import MarketChoice, check_known, read_market
+from .market import MarketChoice, known_names, read_market
 from .settings import load_settings
 
 if TYPE_CHECKING:
@@ -93,11 +94,13 @@ def _moment(now: datetime | str | None, settings: Settings) -> datetime:
 
 def _passing(snapshot: PriceSnapshot, wanted: PriceFilter, gpus: GpuTable) -> list[Offer]:
     chips = {_gpu_id(name, gpus) for name in wanted.gpus}
-    for key, names, known in (
-        ("provider", wanted.providers, {offer.provider for offer in snapshot.offers}),
-        ("region", wanted.regions, {offer.region for offer in snapshot.offers}),
-    ):
-        check_known(names, known, key=key, where=COMMAND_LINE)
+    providers, regions = (
+        known_names(names, known, key=key, where=COMMAND_LINE)
+        for key, names, known in (
+            ("provider", wanted.providers, {offer.provider for offer in snapshot.offers}),
+            ("region", wanted.regions, {offer.region for offer in snapshot.offers}),
+        )
+    )
     models = {_pricing_model(name) for name in wanted.pricing_models}
     if wanted.min_gpus < 1:
         raise JobError(
@@ -107,8 +110,8 @@ def _passing(snapshot: PriceSnapshot, wanted: PriceFilter, gpus: GpuTable) -> li
         offer
         for offer in snapshot.offers
         if (not chips or offer.gpu in chips)
-        and (not wanted.providers or offer.provider in wanted.providers)
-        and (not wanted.regions or offer.region in wanted.regions)
+        and (not providers or offer.provider in providers)
+        and (not regions or offer.region in regions)
         and (not models or offer.pricing_model in models)
         and offer.gpu_count >= wanted.min_gpus
     ]
@@ -117,9 +120,7 @@ def _passing(snapshot: PriceSnapshot, wanted: PriceFilter, gpus: GpuTable) -> li
 def _gpu_id(name: str, gpus: GpuTable) -> str:
     gpu = gpus.resolve(name)
     if gpu is None:
-        close = gpus.close_names(name) or tuple(sorted(gpus.by_id))[:5]
-        allowed = f"a GPU id or alias of the table, such as {', '.join(close)}"
-        raise JobError(where=COMMAND_LINE, key="gpu", value=name, allowed=allowed)
+        raise JobError(where=COMMAND_LINE, key="gpu", value=name, allowed=gpu_advice(name, gpus))
     return gpu.id
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from optimizer.physics.axes import (
@@ -17,17 +18,16 @@ from optimizer.physics.axes import (
     Stack,
     Tuning,
 )
-from optimizer.physics.recipe import Recipe, refusal
+from optimizer.physics.recipe import Recipe, refuse
 from providers.errors import JobError
 
 if TYPE_CHECKING:
     from decimal import Decimal
-    from enum import StrEnum
 
     from optimizer.workload.job import Job
     from providers.gpus import Gpu
 
-Word = TypeVar("Word", bound="StrEnum")
+Word = TypeVar("Word", bound=StrEnum)
 
 MOST_GPUS_PER_NODE = 1024
 MOST_NODES = 10_000
@@ -64,8 +64,15 @@ class ChosenRecipe:
     job: Job
 
 
-_OVERRULED = ("method and quantization =", "global batch =", "GPUs =", "nodes =", "pricing model =")
+_OVERRULED = (
+    "method =", "quantization =", "method and quantization =", "global batch =", "GPUs =", "nodes =", "pricing model =",
+    "attention =", "loss =", "precision =", "checkpointing, micro-batch",
+    "limits not set =",
+)  # fmt: skip
 """Lines of the job's defaults that speak of a search, or that the recipe's own lines replace."""
+
+_KEYS = {"bits": "quantization", "tuning": "method", "precision": "pure_bf16"}
+"""The flag that says an axis of the recipe, where it has another name."""
 
 
 def _line(name: str, value: object, why: str = "default of estimate") -> str:
@@ -83,30 +90,36 @@ def choose_recipe(
     """
     defaults: list[str] = []
     tuning, bits = _tuning(job, defaults, where)
-    offload = _word(Offload, choice.offload, "offload", where) or Offload.NONE
+    offload = _word(Offload, choice.offload, "offload", where)
+    if offload is None:
+        offload = Offload.NONE
+        defaults.append(_line("offload", offload))
     sharding = _word(Sharding, choice.sharding, "sharding", where)
     if sharding is None:
         sharding = _usual_sharding(tuning, offload, gpus * nodes)
         defaults.append(_line("sharding", sharding))
     micro_batch, grad_accum = _batch(choice, job, gpus * nodes, batch_said=batch_said, defaults=defaults, where=where)
-    unsloth = job.stack == Stack.UNSLOTH.value
+    loss = _word(Loss, choice.loss, "loss", where) or Loss(job.loss)
+    attention = _word(Attention, choice.attention, "attention", where) or Attention(job.attention)
+    defaults += _kept_defaults(job, choice)
+    defaults += _machine_defaults(choice, job)
     recipe = Recipe(
         tuning=tuning,
         bits=bits,
         objective=Objective(job.objective),
-        precision=_precision(choice.pure_bf16, gpu),
+        precision=_precision(choice.pure_bf16, gpu, defaults),
         lora_rank=job.lora_rank,
         target_modules=job.target_modules,
         optimizer=Optimizer(job.optimizer),
-        loss=_word(Loss, choice.loss, "loss", where) or (Loss.FUSED if unsloth else Loss.STANDARD),
-        attention=_word(Attention, choice.attention, "attention", where) or Attention.SDPA,
+        loss=loss,
+        attention=attention,
         checkpointing=_checkpointing(choice.checkpointing, defaults, where),
         sharding=sharding,
         offload=offload,
         stack=Stack(job.stack),
         stack_known=job.stack_known,
         # Unsloth's kernels are what the stack is; elsewhere they are options that nobody said were on.
-        fused_kernels=unsloth,
+        fused_kernels=job.stack == Stack.UNSLOTH.value,
         micro_batch=micro_batch,
         grad_accum=grad_accum,
         seq_len=job.seq_len,
@@ -118,14 +131,44 @@ def choose_recipe(
         response_tokens=job.response_tokens,
         reward_params=0 if job.reward_model is None else job.reward_model.total_params,
     )
-    reason = refusal(recipe, gpu=gpu, gpus=gpus * nodes)
-    if reason is not None:
-        raise JobError(where=where, key="recipe", value=recipe.name, allowed=f"makes no sense: {reason}")
+    _refuse(recipe, gpu, gpus=gpus * nodes, where=where)
     batch = micro_batch * grad_accum * gpus * nodes
     if not batch_said:
         defaults.append(_line("global batch", f"{batch} sequences", "micro-batch x accumulation x GPUs"))
     kept = (line for line in job.defaults_used if not line.startswith(_OVERRULED))
     return ChosenRecipe(recipe=recipe, job=replace(job, global_batch=batch, defaults_used=(*kept, *defaults)))
+
+
+def _refuse(recipe: Recipe, gpu: Gpu, *, gpus: int, where: str) -> None:
+    """Raise JobError, naming the flag at fault, its value and the reason, for a mix that makes no sense."""
+    found = refuse(recipe, gpu=gpu, gpus=gpus)
+    if found is None:
+        return
+    key = _KEYS.get(found.axis, found.axis)
+    value: object = gpu.id if key == "gpu" else True if key == "pure_bf16" else getattr(recipe, found.axis)
+    shown = value.value if isinstance(value, StrEnum) else value
+    raise JobError(where=where, key=key, value=shown, allowed=f"makes no sense: {found.reason}")
+
+
+def _kept_defaults(job: Job, choice: RecipeChoice) -> list[str]:
+    """Return the job's lines on loss and attention, unless the recipe says them."""
+    said = {"loss": choice.loss, "attention": choice.attention}
+    return [
+        line
+        for key, value in said.items()
+        if value is None
+        for line in job.defaults_used
+        if line.startswith(f"{key} =")
+    ]
+
+
+def _machine_defaults(choice: RecipeChoice, job: Job) -> list[str]:
+    """Return a line for each count of the machine, and for the pricing model, that nobody said."""
+    counts = {"GPUs per node": choice.gpus, "nodes": choice.nodes}
+    lines = [_line(name, 1) for name, count in counts.items() if count is None]
+    if not job.pricing_models and choice.usd_per_gpu_hour is None:
+        lines.append(_line("pricing model", "on_demand"))
+    return lines
 
 
 def _tuning(job: Job, defaults: list[str], where: str) -> tuple[Tuning, int]:
@@ -183,11 +226,18 @@ def _batch(
     return micro, accum
 
 
-def _precision(pure_bf16: bool | None, gpu: Gpu) -> Precision:  # noqa: FBT001 - three-valued, as the flag is
+def _precision(
+    pure_bf16: bool | None,  # noqa: FBT001 - three-valued, as the flag is
+    gpu: Gpu,
+    defaults: list[str],
+) -> Precision:
     if pure_bf16:
         return Precision.BF16_PURE
     # Without bf16 units mixed precision means fp16, as every framework does it.
-    return Precision.BF16_MIXED if gpu.supports_bf16 else Precision.FP16_MIXED
+    mixed = Precision.BF16_MIXED if gpu.supports_bf16 else Precision.FP16_MIXED
+    if pure_bf16 is None:
+        defaults.append(_line("precision", mixed))
+    return mixed
 
 
 def _checkpointing(said: bool | str | None, defaults: list[str], where: str) -> Checkpointing:  # noqa: FBT001 - likewise
@@ -203,7 +253,7 @@ def _word(axis: type[Word], said: str | None, key: str, where: str) -> Word | No
     if said is None:
         return None
     try:
-        return axis(said.strip().lower())
+        return axis(str(said).strip().lower())
     except ValueError as err:
         raise JobError(where=where, key=key, value=said, allowed=f"one of {', '.join(axis)}") from err
 

@@ -6,6 +6,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 PROJECT_FILE = "tunefare.toml"
 ENVIRONMENT_KEYS: tuple[str, ...] = ("TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_NOW", "TUNEFARE_CONFIG")
+KNOWN_VARIABLES = frozenset({*ENVIRONMENT_KEYS, "TUNEFARE_TRACEBACK"})
 FILE_KEYS: tuple[str, ...] = ("offers", "only_offers", "max_price_age", "discounts")
 
 Value = TypeVar("Value")
@@ -51,6 +53,7 @@ def load_settings(
     variables = os.environ if environment is None else environment
     here = Path.cwd() if directory is None else directory
     files = [_user_file(variables, home), here / PROJECT_FILE]
+    _refuse_unknown(variables)
     merged = Settings()
     for path in files:
         merged = _over(merged, _read(path)) if path.is_file() else merged
@@ -58,6 +61,15 @@ def load_settings(
     if named and not Path(named).is_file():
         raise JobError(where="environment", key="TUNEFARE_CONFIG", value=named, allowed="the path of a TOML file")
     return _over(merged, _from_environment(variables))
+
+
+def _refuse_unknown(variables: Mapping[str, str]) -> None:
+    """Raise JobError for a variable of ours that means nothing: a typing error would be passed over in silence."""
+    for name in sorted(variables):
+        if name.startswith("TUNEFARE_") and name not in KNOWN_VARIABLES:
+            close = get_close_matches(name, sorted(KNOWN_VARIABLES), n=1, cutoff=0.9)
+            known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(KNOWN_VARIABLES))}"
+            raise JobError(where="environment", key=name, value=variables[name], allowed=f"unknown variable; {known}")
 
 
 def config_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:

@@ -62,6 +62,8 @@ def _mode(target: Path, mode: int) -> int:
 
 def _advice(target: Path, err: OSError) -> str:
     reason = err.strerror or type(err).__name__
+    if isinstance(err, FileNotFoundError) and target.is_symlink():
+        return f"cannot be written ({reason}): it links to {target.readlink()}, whose directory does not exist"
     if isinstance(err, FileNotFoundError):
         return f"cannot be written ({reason}): the directory {target.parent} must exist"
     if isinstance(err, IsADirectoryError):

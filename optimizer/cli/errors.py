@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 
 from typer import Abort
 
 from providers.errors import JobError, TunefareError
+
+OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""What writing to stdout may meet; an error of a file carries that file's name."""
 
 INTERRUPTED = 130
 BUG = 1
@@ -20,17 +25,35 @@ def report_failures(command: Callable[[], int], *, traceback: bool) -> int:
         code = command()
     except TunefareError as err:
         code = _say(_in_flags(err), err.exit_code)
+    except BrokenPipeError:
+        # A reader that has seen enough (`--help | head`) is no failure.
+        silence_stdout()
+        code = 0
     except (KeyboardInterrupt, Abort):
         code = INTERRUPTED
     except SystemExit as err:
         code = err.code if isinstance(err.code, int) else BUG
     except Exception as err:
-        if traceback:
+        if isinstance(err, OSError) and err.errno in OUTPUT_ERRORS and err.filename is None:
+            silence_stdout()
+            code = _say(f"the output cannot be written ({err.strerror})", USAGE)
+        elif traceback:
             raise
-        code = _report_other(err)
+        else:
+            code = _report_other(err)
     if code == INTERRUPTED:
         _say("interrupted", INTERRUPTED)
     return code
+
+
+def silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain about a closed or full one."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return
 
 
 def _in_flags(err: TunefareError) -> str:
@@ -60,6 +83,6 @@ def _say(message: str, code: int) -> int:
     try:
         sys.stderr.write(f"tunefare: error: {line}\n")
         sys.stderr.flush()
-    except BrokenPipeError:
-        pass
+    except OSError:
+        pass  # nobody reads it: the exit code says it all
     return code

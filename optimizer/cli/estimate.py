@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from providers.errors import JobError
+
+from .inputs import COMMAND_LINE
 from .options import (
     HOW,
     JOB_FLAGS,
@@ -27,7 +31,8 @@ from .options import (
 
 GROUPS = {
     WHAT: JOB_FLAGS[WHAT],
-    HOW: JOB_FLAGS[HOW],
+    # Loss and attention kernel belong to the recipe here.
+    HOW: tuple(flag for flag in JOB_FLAGS[HOW] if flag.key not in {"loss", "attention"}),
     RECIPE: RECIPE_FLAGS,
     # Exactly one GPU here, which belongs to the recipe.
     LIMITS: tuple(flag for flag in JOB_FLAGS[LIMITS] if flag.key != "gpu"),
@@ -38,7 +43,6 @@ GROUPS = {
 SEARCH_ONLY = frozenset(
     {
         "top",
-        "seed",
         "exclude_gpu",
         "max_gpus",
         "max_nodes",
@@ -81,10 +85,31 @@ def estimate(
 ) -> int:
     """Memory, speed, time and cost of one recipe on one GPU type, without a search."""
     if list_models:
+        _refuse_beside("--list-models", job_file, flags, {"cases": cases})
         return _list_models(as_json=as_json, output=output)
     if cases is not None:
+        _refuse_beside("--cases", job_file, flags, {"json": as_json or None})
         return _run_cases(cases, output)
     return _estimate(job_file, flags, as_json=as_json, output=output)
+
+
+def _refuse_beside(alone: str, job_file: str | None, flags: Flags, others: Mapping[str, object]) -> None:
+    """Raise JobError for the first thing that was said beside a flag that has no use for it."""
+    given = {"JOB.toml": job_file, **others, **flags}
+    for key, value in given.items():
+        if value is not None:
+            does = "reads its own file, and writes CSV" if alone == "--cases" else "takes --json and --output only"
+            raise JobError(where=COMMAND_LINE, key=key, value=value, allowed=f"not with {alone}, which {does}")
+
+
+def _one_gpu(flags: Flags) -> Flags:
+    """Return the flags with the one GPU as a word. Raises JobError when several were named."""
+    names = flags.get("gpu")
+    if not isinstance(names, list):
+        return flags
+    if len(names) != 1:
+        raise JobError(where=COMMAND_LINE, key="gpu", value=names, allowed="one GPU: estimate does not search")
+    return {**flags, "gpu": names[0]}
 
 
 def _estimate(job_file: str | None, flags: Flags, *, as_json: bool, output: str | None) -> int:
@@ -95,6 +120,7 @@ def _estimate(job_file: str | None, flags: Flags, *, as_json: bool, output: str 
     from .inputs import read_inputs
     from .output import deliver
 
+    flags = _one_gpu(flags)
     recipe_keys = {field.name for field in fields(RecipeChoice)}
     inputs, job_flags = read_inputs(job_file, {key: value for key, value in flags.items() if key not in recipe_keys})
     recipe = RecipeChoice(**{key: value for key, value in flags.items() if key in recipe_keys})  # type: ignore[arg-type]  # the kinds of RECIPE_FLAGS are those of RecipeChoice
@@ -118,7 +144,12 @@ def _run_cases(cases: str, output: str | None) -> int:
     from .output import tell, write
 
     rows = StringIO()
-    summary = run_cases(Path(cases), rows, tables=load_tables())
+    try:
+        summary = run_cases(Path(cases), rows, tables=load_tables())
+    except JobError as err:
+        if err.key != "--cases":
+            raise
+        raise JobError(where=COMMAND_LINE, key="cases", value=cases, allowed=err.allowed) from err
     if output is None:
         write(rows.getvalue())
     else:

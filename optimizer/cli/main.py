@@ -43,6 +43,8 @@ tunefare plan --model llama-3.1-8b --samples 13300 --tokens-per-sample 400 \\
 
 def run() -> None:
     """Run the command line given by `sys.argv` and exit with its code (house.md, section 8)."""
+    if sys.stdout is None:  # `>&-`: nobody wants to see it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     sys.exit(main(sys.argv[1:]))
 
 

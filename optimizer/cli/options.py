@@ -96,6 +96,8 @@ JOB_FLAGS: dict[str, tuple[Flag, ...]] = {
             "NAME",
             "hf, torchtune, litgpt, unsloth, nemo, llm-foundry or torchtitan (default hf, interval widened)",
         ),
+        Flag("loss", str, "KIND", "cross-entropy: standard, triton or fused (default standard)"),
+        Flag("attention", str, "KIND", "flash, sdpa or eager (default sdpa)"),
         Flag("pairs", int, "N", "preference pairs (dpo)"),
         Flag("rollouts", int, "N", "answers generated and scored (ppo)"),
         Flag("prompt_tokens", int, "N", "tokens of a prompt (dpo, ppo)"),
@@ -127,7 +129,7 @@ JOB_FLAGS: dict[str, tuple[Flag, ...]] = {
         Flag("data_gb", float, "GB", "data downloaded to the machine"),
         Flag("egress_gb", float, "GB", "results downloaded from the cloud"),
         Flag("disk_gb", float, "GB", "disk needed (default: from model and data)"),
-        Flag("checkpoint_every", str, "SPAN", "time between checkpoints (default 30m)"),
+        Flag("checkpoint_every", str, "SPAN", "time between checkpoints (default 30m, longer where one takes long)"),
         Flag("eval_fraction", float, "F", "share of training time spent on evaluation (default 0)"),
         Flag("failed_run_multiplier", float, "X", "runs paid per run that succeeds, 1.2 is 20 % lost (default 1)"),
         Flag("labelling_usd", str, "USD", "labelling of the data"),
@@ -138,13 +140,12 @@ JOB_FLAGS: dict[str, tuple[Flag, ...]] = {
     OUTPUT: (
         Flag("top", int, "N", "runners-up to show (default 5)"),
         Flag("now", str, "TIME", "judge as if it were this moment: 2026-11-22T09:00Z"),
-        Flag("seed", int, "N", "seed of what is drawn at random (this version draws nothing)"),
     ),
 }
 """Heading to flags, in the order of the help pages."""
 
 RECIPE_FLAGS: tuple[Flag, ...] = (
-    Flag("gpu", str, "ID", "GPU, like H100-SXM-80GB or a100-80gb"),
+    Flag("gpu", Repeat, "ID", "GPU, like H100-SXM-80GB or a100-80gb"),
     Flag("gpus", int, "N", "GPUs per node (default 1)"),
     Flag("nodes", int, "N", "nodes (default 1)"),
     Flag("micro_batch", int, "N", "sequences per GPU and forward pass"),
@@ -153,7 +154,7 @@ RECIPE_FLAGS: tuple[Flag, ...] = (
     Flag("attention", str, "KIND", "flash, sdpa or eager (default sdpa)"),
     Flag("sharding", str, "KIND", "none, ddp, zero1, zero2, zero3 or fsdp"),
     Flag("offload", str, "WHERE", "none, cpu or nvme (default none)"),
-    Flag("loss", str, "KIND", "standard, triton or fused (default standard)"),
+    Flag("loss", str, "KIND", "cross-entropy: standard, triton or fused (default standard)"),
     Flag("pure_bf16", bool, "", "16-bit master weights, or 32-bit", "--pure-bf16/--mixed-precision"),
     Flag("usd_per_gpu_hour", str, "USD", "price to calculate with, instead of the cheapest offer"),
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from optimizer.report.style import Style
 
+from .errors import silence_stdout
+
 
 def choose_style(piped_width: int = 80) -> Style:
     """Return how to draw on this stdout: its width, its characters, colours on a terminal unless NO_COLOR is set.
@@ -59,16 +61,6 @@ def write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         silence_stdout()
-
-
-def silence_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not complain about a closed pipe."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        return
 
 
 def tell(message: str) -> None:

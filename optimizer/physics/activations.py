@@ -27,7 +27,8 @@ class ActivationColumns:
     saved: Floats
     """Kept from forward to backward: one input per block with checkpointing, all the other blocks without."""
     saved_again: Floats
-    """What a block in backward finds kept beside `saved`: FSDP with adapters holds on to each block's gradients."""
+    """What a block in backward finds kept beside `saved`: FSDP with adapters holds on to each block's gradients, and so
+    does ZeRO-3 with k-bit weights."""
     saved_scores: Floats
     live: Floats
     """The block that is differentiated, recomputed before with checkpointing."""
@@ -58,7 +59,8 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     dora = on.dora * of.dora_bytes_per_output * recipe.adapter_outputs
     block = _live_bytes(runs, on, constants) * widths + dora
     checkpoints = (2.0 + 2.0 * on.fp32_stream) * model.layers * model.hidden
-    held = on.fsdp & on.adapter & ~on.per_module & (on.gpus > 1)
+    # ZeRO-3 with k-bit weights as FSDP; with 16-bit weights its one published run (70B) leaves no room for it.
+    held = (on.fsdp | (on.zero3 & on.quantised)) & on.adapter & ~on.per_module & (on.gpus > 1)
     again = held * (of.block_sharded_adapter_factor - 1.0) * checkpoints
     counted = _kept_bytes(runs, on, constants) * widths
     # Compiled code computes again what is cheap; selective checkpointing names what is kept, compiled or not.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .flops import PPO
+from .flops import PPO, processed_tokens
+from .offload_time import holds_whole_state
 from .results import Interval
 from .throughput import Z90
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .speed_constants import DurationConstants, SpeedConstants
 
 FIXED_PARTS = ("setup", "download", "load")
+DATA_CENTRE_GPUS = 4
+"""GPUs of a node from which on it counts as one of a data centre, with local NVMe disks."""
 Z_LIMIT = 40.0
 """Beyond 40 standard deviations a probability is 0 or 1 in float64."""
 
@@ -71,17 +74,16 @@ class DurationColumns:
 def estimate_duration(
     *, runs: Runs, throughput: ThroughputColumns, tokens: float, overheads: Overheads, constants: SpeedConstants
 ) -> DurationColumns:
-    """Return the seconds of jobs that train on `tokens` real tokens each (every epoch counted).
+    """Return the seconds of jobs that train on `tokens` real tokens each (every epoch counted), in whole steps.
 
-    Parts: set-up, download (weights in 16 bits and data, once per node), load, train, checkpoints, evaluation and
+    Parts: set-up, download (weights as published and data, once per node), load, train, checkpoints, evaluation and
     failed_runs (the share of repeated work). NaN where the speed is unknown.
     """
     times = constants.duration
-    train = tokens / throughput.tokens_per_s.expected
+    train = whole_steps(tokens, tokens_per_step(runs)) / throughput.tokens_per_s.expected
     weights = checkpoint_download_bytes(runs)
-    write = checkpoint_bytes(runs, times) / times.checkpoint_bytes_per_s
-    writes = train / overheads.checkpoint_every_s + 1.0 if overheads.checkpoint_every_s > 0 else np.ones(1)
-    checkpoints = writes * write
+    every = checkpoint_interval_s(runs, overheads.checkpoint_every_s, times)
+    checkpoints = checkpoint_writes(train, every) * checkpoint_write_s(runs, times)
     evaluation = overheads.eval_fraction * train
     setup = times.setup_s if overheads.setup_s is None else overheads.setup_s
     rate = download_rate(runs.machine, times)
@@ -111,15 +113,58 @@ def estimate_duration(
 
 
 def checkpoint_download_bytes(runs: Runs) -> Floats:
-    """Return the bytes of the published checkpoint, 16 bits per parameter; PPO fetches its reward model too."""
+    """Return the bytes of the published checkpoint; PPO fetches its reward model too, in 16 bits."""
     model, recipe = runs.model, runs.recipe
     params = model.linear_params + model.embedding_params + model.head_params + model.other_params
-    return 2.0 * (params + np.where(recipe.objective == PPO, recipe.reward_params, 0.0))
+    return model.published_bytes_per_param * params + 2.0 * np.where(recipe.objective == PPO, recipe.reward_params, 0.0)
 
 
 def checkpoint_bytes(runs: Runs, times: DurationConstants) -> Floats:
     """Return the bytes of one training checkpoint: 16-bit trained weights and the state of their optimizer."""
     return (2.0 + times.checkpoint_state_bytes) * runs.recipe.trainable_params
+
+
+def checkpoint_write_s(runs: Runs, times: DurationConstants) -> Floats:
+    """Return the seconds of writing one checkpoint: every node writes its shard, or one node what all hold alike.
+
+    Nodes of `DATA_CENTRE_GPUS` and more have fast local disks; smaller machines write to a network disk.
+    """
+    machine = runs.machine
+    large = machine.gpu_count >= DATA_CENTRE_GPUS
+    rate = np.where(large, times.checkpoint_bytes_per_s, times.small_checkpoint_bytes_per_s)
+    writers = np.where(holds_whole_state(runs.recipe), 1.0, machine.nodes)
+    seconds: Floats = checkpoint_bytes(runs, times) / (rate * writers)
+    return seconds
+
+
+def checkpoint_interval_s(runs: Runs, every_s: float | None, times: DurationConstants) -> Floats:
+    """Return the seconds of training between two checkpoints: `every_s` where stated (0: none but the last).
+
+    Otherwise `checkpoint_least_s`, or as long as keeps writing to `checkpoint_share` of the training.
+    """
+    if every_s is not None:
+        return np.full(1, every_s)
+    return np.maximum(times.checkpoint_least_s, checkpoint_write_s(runs, times) / times.checkpoint_share)
+
+
+def checkpoint_writes(train_s: Floats, every_s: Floats) -> Floats:
+    """Return the number of checkpoints of a run (a mean, not whole): one per interval, and the last one."""
+    between: Floats = np.where(every_s > 0.0, train_s / np.where(every_s > 0.0, every_s, 1.0), 0.0)
+    return between + 1.0
+
+
+def tokens_per_step(runs: Runs) -> Floats:
+    """Return the real tokens of one optimizer step over all GPUs, padding excluded."""
+    recipe, machine = runs.recipe, runs.machine
+    gpus = machine.gpu_count * machine.nodes
+    return processed_tokens(recipe) * recipe.grad_accum * gpus / recipe.padding_factor
+
+
+def whole_steps(tokens: float, per_step: Floats) -> Floats:
+    """Return `tokens` rounded up to whole optimizer steps of `per_step` tokens, at least one."""
+    steps = np.ceil(tokens / per_step * (1.0 - 1e-12))  # a quotient that rounding lifted above a whole number
+    rounded: Floats = np.maximum(steps, 1.0) * per_step
+    return rounded
 
 
 def download_rate(machine: MachineColumns, times: DurationConstants) -> Floats:

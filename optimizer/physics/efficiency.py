@@ -69,14 +69,32 @@ def matrix_seconds(runs: Runs, flops: Flops, constants: SpeedConstants) -> Float
 
     Attention runs at a lower share of the peak (`attention_weight` > 1).
     """
-    model, recipe, machine = runs.model, runs.recipe, runs.machine
-    speed = machine.peak_flops_per_s * constants.matrix_efficiency[recipe.stack]
-    speed = speed * constants.architecture_factor[machine.architecture]
-    speed = np.where(model.experts > 0, speed * constants.moe_efficiency, speed)
+    recipe, machine = runs.recipe, runs.machine
+    speed = matrix_speed(runs, constants)
     fp8 = (recipe.precision == FP8) & (machine.fp8_flops_per_s > machine.peak_flops_per_s)
-    matrix_speed = np.where(fp8, speed * constants.fp8_gain, speed)
+    highest = constants.sustained_share[machine.architecture] * machine.fp8_flops_per_s
+    product_speed = np.where(fp8, np.minimum(speed * constants.fp8_gain, highest), speed)
     tokens = processed_tokens(recipe)
-    return tokens * (flops.matrix / matrix_speed + constants.attention_weight[recipe.stack] * flops.attention / speed)
+    return tokens * (flops.matrix / product_speed + constants.attention_weight[recipe.stack] * flops.attention / speed)
+
+
+def matrix_speed(runs: Runs, constants: SpeedConstants) -> Floats:
+    """Return the FLOP/s at which 16-bit matrix products run: the stack's share of what the chip sustains."""
+    recipe, machine = runs.recipe, runs.machine
+    share = constants.matrix_efficiency[recipe.stack] * constants.architecture_factor[machine.architecture]
+    speed = sustained_flops_per_s(machine, constants) * np.minimum(share, 1.0)
+    return np.where(runs.model.experts > 0, speed * constants.moe_efficiency, speed)
+
+
+def sustained_flops_per_s(machine: MachineColumns, constants: SpeedConstants) -> Floats:
+    """Return the FLOP/s that the best matrix product of a chip sustains, always below its dense peak.
+
+    Two bounds: a share of the peak (measured by tuned kernels where known), and board power x FLOP per joule, by which
+    a 72 W card does not keep the clock that its peak is stated at. An unknown power bounds nothing.
+    """
+    by_kernel = constants.sustained_share[machine.architecture] * machine.peak_flops_per_s
+    by_power = constants.flops_per_joule[machine.architecture] * machine.watts
+    return np.where(by_power < by_kernel, by_power, by_kernel)
 
 
 def elementwise_seconds(runs: Runs, repeated: Floats, constants: SpeedConstants) -> Floats:
@@ -143,8 +161,11 @@ def gathering_share(recipe: RecipeColumns, machine: MachineColumns, constants: S
 
 
 def in_fp32(recipe: RecipeColumns) -> Bools:
-    """Return where k-bit preparation leaves norms and the residual stream in fp32: HF on unsharded k-bit weights."""
-    default = (recipe.kbit_preparation < 0) & (recipe.stack == HF) & ~is_gathered(recipe)
+    """Return where norms and the residual stream are fp32: after k-bit preparation, which HF runs unless told not to.
+
+    Sharding changes nothing here, so that no way of spreading or offloading a recipe can be faster than the plain one.
+    """
+    default = (recipe.kbit_preparation < 0) & (recipe.stack == HF)
     prepared: Bools = (recipe.bits < 16) & ((recipe.kbit_preparation == 1) | default)
     return prepared
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .communication import weight_bytes
-from .efficiency import bandwidth
+from .efficiency import bandwidth, matrix_speed
 from .flops import DPO, FULL, PPO, SFT, Flops, forward_flops
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def decode_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
     context = recipe.prompt_tokens + recipe.response_tokens / 2.0
     cached = recipe.micro_batch * context * cache_bytes_per_token(model)
     flops = recipe.micro_batch * forward_flops(model, recipe).matrix
-    speed = machine.peak_flops_per_s * constants.matrix_efficiency[recipe.stack]
+    speed = matrix_speed(runs, constants)
     per_token = np.maximum(
         np.maximum((weights + cached) / rate, flops / speed), constants.decode_launch_s * model.layers
     )

@@ -18,9 +18,10 @@ from .overhead import (
     intervals,
     outside_torch,
     slack_factor,
+    unmeasured_architecture,
 )
 from .results import MemoryColumns
-from .state import StateColumns, state_columns, total_params
+from .state import StateColumns, kbit_copy, state_columns, total_params
 from .switches import Switches, switches
 
 if TYPE_CHECKING:
@@ -53,27 +54,30 @@ def estimate_memory(runs: Runs, constants: MemoryConstants) -> MemoryColumns:
 
     outside = outside_torch(on, constants)
     doubt, outside_doubt = allocated_deviation(runs, on, parts, constants), sigma.context * outside
+    unmeasured = unmeasured_architecture(runs)
+    strange, host_sigma = sigma.unmeasured_architecture * unmeasured, _host_sigma(on, constants)
     held = _held(runs, on, constants, state=state, moments=moments, allocated=allocated)
     reserved = np.maximum(held, of.load_slack * load)
     reserved_doubt = np.hypot(doubt, sigma.slack * (reserved - state.weights))
     passing = allocated - np.minimum(state.persistent, allocated)
     needed = allocated + fragmentation(runs, on, constants) * passing + outside
+    load_needed, shown = of.load_slack * load + outside, reserved + outside + state.paged
     host, nvme = _beside(runs, on, state, batch, constants)
     readings = intervals(
         count,
         load_peak=(load, sigma.load * load),
-        load_required=(of.load_slack * load + outside, np.hypot(sigma.load * load, outside_doubt)),
+        load_required=(load_needed, _joined(sigma.load * load, outside_doubt, strange * load_needed)),
         allocated=(allocated, doubt),
-        reserved=(reserved, reserved_doubt),
-        device=(reserved + outside + state.paged, np.hypot(reserved_doubt, outside_doubt)),
-        required=(needed, np.hypot(doubt, outside_doubt)),
-        host=(host, sigma.host * host),
+        reserved=(reserved, np.hypot(reserved_doubt, strange * reserved)),
+        device=(shown, _joined(reserved_doubt, outside_doubt, strange * shown)),
+        required=(needed, _joined(doubt, outside_doubt, strange * needed)),
+        host=(host, host_sigma * host),
         nvme=(nvme, sigma.host * nvme),
     )
     ceiling = runs.machine.usable_bytes
     readings["reserved"] = clipped(readings["reserved"], np.maximum(ceiling - outside, 0.0))
     readings["device"] = clipped(readings["device"], ceiling)
-    return MemoryColumns(parts=parts, load_parts=loading, basis=_basis(on, count), **readings)
+    return MemoryColumns(parts=parts, load_parts=loading, basis=_basis(on, unmeasured, count), **readings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,19 +171,37 @@ def _held(
 def _beside(
     runs: Runs, on: Switches, state: StateColumns, batch: ActivationColumns, constants: MemoryConstants
 ) -> tuple[Floats, Floats]:
-    """Return bytes of host RAM and of NVMe per node: processes, staging, and what was moved off the GPUs."""
+    """Return bytes of host RAM and of NVMe per node: processes, staging, and what was moved off the GPUs.
+
+    Under FSDP one process of the node holds the whole checkpoint. With k-bit weights that is the k-bit copy, and only
+    this process reads the 16-bit files; what is offloaded is there twice while it is pinned.
+    """
     of, processes = constants.host, runs.machine.gpu_count
-    whole = 2.0 * total_params(runs)
-    base = processes * (of.process_bytes + np.minimum(of.staging_bytes, whole)) + on.fsdp * whole
+    sixteen, narrow = 2.0 * total_params(runs), on.fsdp & on.quantised
+    readers = np.where(narrow, 1.0, processes)
+    base = processes * of.process_bytes + readers * np.minimum(of.staging_bytes, sixteen)
+    base = base + on.fsdp * np.where(narrow, kbit_copy(runs, constants), sixteen)
     away = processes * (state.away_state + state.away_params)
-    moved = processes * (state.paged + batch.away)
+    moved = processes * (state.paged + batch.away + narrow * state.away_params)
     host = base + of.pinned_factor * np.where(on.nvme, 0.0, away) + moved + on.nvme * of.nvme_buffer_bytes
     return host, on.nvme * away
 
 
-def _basis(on: Switches, count: int) -> Codes:
+def _host_sigma(on: Switches, constants: MemoryConstants) -> Floats:
+    """Return the relative standard deviation of host RAM: smaller for k-bit FSDP offload, which is published."""
+    published = on.fsdp & on.quantised & on.offloaded
+    return np.where(published, constants.sigma.host_kbit_offload, constants.sigma.host)
+
+
+def _joined(*deviations: Floats) -> Floats:
+    """Return the standard deviation of independent causes: their root sum of squares."""
+    squares: Floats = sum((deviation**2 for deviation in deviations), np.zeros(1))
+    return np.sqrt(squares)
+
+
+def _basis(on: Switches, unmeasured: Bools, count: int) -> Codes:
     """Return `assumed` where no published row stands behind the figure, otherwise `derived`."""
-    assumed = on.dpo | on.ppo | on.dora | on.offloaded
+    assumed = on.dpo | on.ppo | on.dora | on.offloaded | unmeasured
     basis = np.where(assumed, Basis.ASSUMED.rank, Basis.DERIVED.rank).astype(np.int8)
     return np.broadcast_to(basis, (count,))
 

@@ -148,6 +148,8 @@ class SigmaConstants:
     slack: float
     load: float
     host: float
+    host_kbit_offload: float
+    unmeasured_architecture: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

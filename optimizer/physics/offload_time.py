@@ -13,7 +13,7 @@ from .efficiency import DDP, bandwidth, is_gathered
 from .flops import FULL
 
 if TYPE_CHECKING:
-    from .runs import Floats, MachineColumns, RecipeColumns, Runs
+    from .runs import Bools, Floats, MachineColumns, RecipeColumns, Runs
     from .speed_constants import SpeedConstants
 
 PAGED = code(Optimizer.PAGED_ADAMW_8BIT)
@@ -42,8 +42,7 @@ def update(runs: Runs, constants: SpeedConstants) -> Update:
     """
     model, recipe, machine = runs.model, runs.recipe, runs.machine
     gpus = machine.gpu_count * machine.nodes
-    shards = np.where((recipe.sharding == DDP) | (recipe.sharding == NO_SHARDING), 1.0, gpus)
-    owned = recipe.trainable_params / shards
+    owned = recipe.trainable_params / np.where(holds_whole_state(recipe), 1.0, gpus)
     on_gpu = optimizer_seconds(recipe, machine, owned, constants)
     offloaded = recipe.offload != OFFLOAD_NONE
     link = host_link(machine, constants)
@@ -73,8 +72,14 @@ def optimizer_seconds(
     return streamed + paged + launches
 
 
+def holds_whole_state(recipe: RecipeColumns) -> Bools:
+    """Return where every GPU updates all trained parameters itself: unsharded and DDP."""
+    whole: Bools = (recipe.sharding == DDP) | (recipe.sharding == NO_SHARDING)
+    return whole
+
+
 def host_link(machine: MachineColumns, constants: SpeedConstants) -> Floats:
     """Return the bytes/s between one GPU and its host; an unknown link is assumed."""
     unknown = np.isnan(machine.pcie_bytes_per_s)
     nominal = np.where(unknown, constants.assumed_pcie_bytes_per_s, machine.pcie_bytes_per_s)
-    return nominal * constants.pcie_efficiency
+    return nominal * constants.host_link_efficiency

@@ -8,6 +8,7 @@ import numpy as np
 
 from .axes import Attention, Checkpointing, Loss, code
 from .results import Interval
+from .runs import ARCHITECTURES
 
 if TYPE_CHECKING:
     from .memory_constants import MemoryConstants
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 Z80 = 1.2815515655446004
 """Standard normal quantile of 90 %: half an 80 % interval in standard deviations."""
 
+MEASURED = frozenset({"ampere", "ampere-consumer", "hopper", "turing", "ada-consumer"})
+"""Architectures with at least one published memory reading: A100; RTX A6000; H100, H200; T4; RTX 4090."""
+
+_UNMEASURED = np.array([name not in MEASURED for name in ARCHITECTURES])
 _NO_CHECKPOINTS, _SELECTIVE = code(Checkpointing.NONE), code(Checkpointing.SELECTIVE)
 _EAGER = code(Attention.EAGER)
 _TRITON, _FUSED = code(Loss.TRITON), code(Loss.FUSED)
@@ -33,9 +38,7 @@ def intervals(count: int, **readings: tuple[Floats, Floats]) -> dict[str, Interv
         expected[row], deviation[row] = value, doubt
     spread = np.exp(Z80 * deviation / np.maximum(expected, 1.0))
     low, high = expected / spread, expected * spread
-    return {
-        name: Interval(low=low[row], expected=expected[row], high=high[row]) for row, name in enumerate(readings)
-    }
+    return {name: Interval(low=low[row], expected=expected[row], high=high[row]) for row, name in enumerate(readings)}
 
 
 def clipped(reading: Interval, ceiling: Floats) -> Interval:
@@ -50,6 +53,12 @@ def clipped(reading: Interval, ceiling: Floats) -> Interval:
 def outside_torch(on: Switches, constants: MemoryConstants) -> Floats:
     """Return bytes per GPU beside torch's allocator: CUDA context, and NCCL where there are several GPUs."""
     return constants.overhead.context_bytes + np.where(on.gpus > 1, constants.communication.nccl_bytes, 0.0)
+
+
+def unmeasured_architecture(runs: Runs) -> Bools:
+    """Return where no memory of the chip's architecture is published: its context and allocator may differ."""
+    result: Bools = _UNMEASURED[runs.machine.architecture]
+    return result
 
 
 def slack_factor(runs: Runs, on: Switches, near_loss: Bools, constants: MemoryConstants) -> Floats:

@@ -78,64 +78,118 @@ class Recipe:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a mix makes no sense, in one clause, and the field of `Recipe` that is at fault (`gpu`: the chip)."""
+
+    axis: str
+    reason: str
+
+
 def refusal(recipe: Recipe, *, gpu: Gpu | None = None, gpus: int | None = None) -> str | None:
-    """Return why this mix makes no sense, in one clause, or None when it does.
+    """Return why this mix makes no sense, in one clause, or None when it does; arguments as in `refuse`."""
+    found = refuse(recipe, gpu=gpu, gpus=gpus)
+    return None if found is None else found.reason
+
+
+def refuse(recipe: Recipe, *, gpu: Gpu | None = None, gpus: int | None = None) -> Refusal | None:
+    """Return why this mix makes no sense and which axis is at fault, or None when it makes sense.
 
     `gpu` adds what the chip cannot do, `gpus` (of the whole job) what sharding needs. Memory is no reason here:
     a recipe that merely does not fit is answered by the search.
     """
-    return _refusal_of_mix(recipe) or _refusal_of_stack(recipe) or _refusal_of_machine(recipe, gpu=gpu, gpus=gpus)
+    return (
+        _refusal_of_width(recipe)
+        or _refusal_of_offload(recipe)
+        or _refusal_of_stack(recipe)
+        or (None if gpu is None else _refusal_of_chip(recipe, gpu))
+        or (None if gpus is None else _refusal_of_count(recipe, gpus))
+    )
 
 
-def _refusal_of_mix(recipe: Recipe) -> str | None:
+def caution(recipe: Recipe, gpu: Gpu) -> str | None:
+    """Return in a sentence what may go wrong with a mix that does make sense, or None."""
+    if recipe.bits != 16 and gpu.vendor.lower() == "amd":
+        return (
+            f"{recipe.bits}-bit weights on {gpu.id}: bitsandbytes supports ROCm since 2025 only, and its speed there "
+            "is taken to be that of NVIDIA's kernels; try a few steps first."
+        )
+    return None
+
+
+def _refusal_of_width(recipe: Recipe) -> Refusal | None:
     if recipe.bits not in WIDTHS:
-        return f"weights of {recipe.bits} bits are not modelled: use 16, 8 or 4"
+        return Refusal("bits", f"weights of {recipe.bits} bits are not modelled: use 16, 8 or 4")
     if recipe.tuning is Tuning.FULL and recipe.bits != 16:
-        return f"full fine-tuning trains every weight, and weights of {recipe.bits} bits cannot take a gradient step"
+        reason = f"full fine-tuning trains every weight, and weights of {recipe.bits} bits cannot take a gradient step"
+        return Refusal("bits", reason)
     if recipe.precision is Precision.FP8 and recipe.bits != 16:
-        return "fp8 computing needs 16-bit weights to convert from, not a k-bit copy"
+        return Refusal("precision", "fp8 computing needs 16-bit weights to convert from, not a k-bit copy")
     sharded = recipe.sharding in {Sharding.ZERO3, Sharding.FSDP}
     if recipe.bits == 8 and sharded:
-        return "LLM.int8 weights cannot be sharded: ZeRO-3 and FSDP need a uniform storage type"
+        reason = "LLM.int8 weights cannot be sharded: ZeRO-3 and FSDP need a uniform storage type"
+        return Refusal("sharding", reason)
+    return None
+
+
+def _refusal_of_offload(recipe: Recipe) -> Refusal | None:
     if recipe.bits == 4 and recipe.sharding is Sharding.ZERO3 and recipe.offload is not Offload.NONE:
-        return "ZeRO-3 offload does not move 4-bit weights and needs more GPU memory, not less: use FSDP with CPU offload"
+        reason = (
+            "ZeRO-3 offload does not move 4-bit weights and needs more GPU memory, not less: use FSDP with CPU offload"
+        )
+        return Refusal("offload", reason)
     if recipe.offload is Offload.NVME and recipe.sharding is not Sharding.ZERO3:
-        return "NVMe offload exists in ZeRO-3 only"
+        return Refusal("offload", "NVMe offload exists in ZeRO-3 only")
     if recipe.offload is Offload.CPU and recipe.sharding in {Sharding.NONE, Sharding.DDP, Sharding.ZERO1}:
-        return "CPU offload needs ZeRO-2, ZeRO-3 or FSDP (one GPU may run them too)"
+        return Refusal("offload", "CPU offload needs ZeRO-2, ZeRO-3 or FSDP (one GPU may run them too)")
     if recipe.offload is not Offload.NONE and recipe.optimizer in {Optimizer.PAGED_ADAMW_8BIT, Optimizer.ADAMW_8BIT}:
-        return f"{recipe.optimizer} keeps its state in bitsandbytes buffers, which offload cannot move"
+        reason = f"{recipe.optimizer} keeps its state in bitsandbytes buffers, which offload cannot move"
+        return Refusal("optimizer", reason)
     return None
 
 
-def _refusal_of_stack(recipe: Recipe) -> str | None:
+def _refusal_of_stack(recipe: Recipe) -> Refusal | None:
     if recipe.stack is Stack.UNSLOTH and recipe.sharding not in {Sharding.NONE, Sharding.DDP}:
-        return "Unsloth trains on one GPU or with DDP: it does not shard"
+        return Refusal("sharding", "Unsloth trains on one GPU or with DDP: it does not shard")
     if recipe.objective is Objective.PPO and recipe.sharding is Sharding.FSDP:
-        return "PPO generates with whole weights each step: use DDP or ZeRO, not FSDP"
+        return Refusal("sharding", "PPO generates with whole weights each step: use DDP or ZeRO, not FSDP")
     return None
 
 
-def _refusal_of_machine(recipe: Recipe, *, gpu: Gpu | None, gpus: int | None) -> str | None:
-    if gpu is not None:
-        if not gpu.trainable:
-            return f"{gpu.id} is not modelled for training: {gpu.notes or 'no figures'}"
-        if recipe.precision in BF16 and not gpu.supports_bf16:
-            return f"{gpu.id} has no bf16 units: use fp16"
-        if recipe.precision is Precision.FP8 and not gpu.supports_fp8:
-            return f"{gpu.id} has no fp8 units"
-        if recipe.bits != 16 and gpu.vendor.lower() == "nvidia" and _capability(gpu) < (7, 0):
-            return f"{gpu.id} is too old for the k-bit kernels: they need compute capability 7.0 or newer"
-    if gpus is not None:
-        if gpus == 1 and recipe.sharding in {Sharding.DDP, Sharding.ZERO1}:
-            return f"{recipe.sharding} spreads work over several GPUs, and there is one"
-        if gpus == 1 and recipe.sharding is not Sharding.NONE and recipe.offload is Offload.NONE:
-            return f"{recipe.sharding} on one GPU has nothing to shard unless it offloads"
-        if gpus > 1 and recipe.sharding is Sharding.NONE:
-            return f"{gpus} GPUs need a way to share the work: ddp, zero1, zero2, zero3 or fsdp"
+def _refusal_of_chip(recipe: Recipe, gpu: Gpu) -> Refusal | None:
+    if not gpu.trainable:
+        return Refusal("gpu", f"{gpu.id} is not modelled for training: {gpu.notes or 'no figures'}")
+    if recipe.precision in BF16 and not gpu.supports_bf16:
+        return Refusal("precision", f"{gpu.id} has no bf16 units: use fp16")
+    if recipe.precision is Precision.FP8 and not gpu.supports_fp8:
+        return Refusal("precision", f"{gpu.id} has no fp8 units")
+    if gpu.vendor.lower() != "nvidia":
+        return None
+    if recipe.bits != 16 and _capability(gpu) < (7, 0):
+        reason = f"{gpu.id} is too old for the k-bit kernels: they need compute capability 7.0 or newer"
+        return Refusal("bits", reason)
+    # Unsloth takes xformers there, which needs as little memory.
+    old = _capability(gpu) < (8, 0) and recipe.stack is not Stack.UNSLOTH
+    if recipe.attention is Attention.FLASH and old:
+        reason = (
+            f"FlashAttention needs compute capability 8.0 or newer, and {gpu.id} has {gpu.compute_capability}: use sdpa"
+        )
+        return Refusal("attention", reason)
+    return None
+
+
+def _refusal_of_count(recipe: Recipe, gpus: int) -> Refusal | None:
+    if gpus == 1 and recipe.sharding in {Sharding.DDP, Sharding.ZERO1}:
+        reason = f"{recipe.sharding} spreads work over several GPUs, and there is one: use none"
+        return Refusal("sharding", reason)
+    if gpus == 1 and recipe.sharding is not Sharding.NONE and recipe.offload is Offload.NONE:
+        return Refusal("sharding", f"{recipe.sharding} on one GPU has nothing to shard unless it offloads: use none")
+    if gpus > 1 and recipe.sharding is Sharding.NONE:
+        return Refusal("sharding", f"{gpus} GPUs need a way to share the work: ddp, zero1, zero2, zero3 or fsdp")
     return None
 
 
 def _capability(gpu: Gpu) -> tuple[int, int]:
+    """Return the compute capability as numbers; a chip without one counts as newer than any."""
     major, _, minor = gpu.compute_capability.partition(".")
     return (int(major), int(minor or 0)) if major.isdigit() else (99, 0)

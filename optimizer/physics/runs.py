@@ -49,6 +49,8 @@ class ModelColumns:
     """Norms, biases, position tables, routers: never quantised."""
     block_params: Floats
     """Parameters of the largest block: what a sharded run gathers at once."""
+    published_bytes_per_param: Floats = field(default_factory=lambda: np.full(1, 2.0))
+    """Bytes per parameter of the published checkpoint: 2 in 16 bits, about 1 in FP8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +132,12 @@ class MachineColumns:
     host_ram_bytes: Floats
     """Per node; NaN unknown."""
     disk_bytes: Floats
+    watts: Floats = field(default_factory=lambda: np.array([np.nan]))
+    """Board power of one GPU, which bounds the clock that matrix products sustain; NaN unknown."""
 
 
 ARCHITECTURES: tuple[str, ...] = (
-    "other", "pascal", "volta", "turing", "ampere", "ampere-consumer", "ada", "hopper", "blackwell",
+    "other", "pascal", "volta", "turing", "ampere", "ampere-consumer", "ada", "ada-consumer", "hopper", "blackwell",
     "blackwell-consumer", "cdna2", "cdna3", "cdna4", "gaudi",
 )  # fmt: skip
 

@@ -31,6 +31,8 @@ class SpeedConstants:
     attention_weight: Floats
     stack_sigma: Floats
     # per architecture, indexed by position in `ARCHITECTURES`
+    sustained_share: Floats
+    flops_per_joule: Floats
     architecture_factor: Floats
     architecture_sigma: Floats
     # compute
@@ -70,8 +72,10 @@ class SpeedConstants:
     # links
     nvlink_efficiency: float
     pcie_efficiency: float
+    host_link_efficiency: float
     network_efficiency: float
     assumed_network_bytes_per_s: float
+    fast_network_bytes_per_s: float
     assumed_link_bytes_per_s: float
     assumed_pcie_bytes_per_s: float
     collective_latency_s: float
@@ -97,7 +101,6 @@ class SpeedSigma:
     several_gpus: float
     several_nodes: float
     pcie_sharded: float
-    unknown_network: float
     moe: float
     dpo: float
     ppo: float
@@ -118,12 +121,15 @@ class DurationConstants:
     download_bytes_per_s: float
     load_bytes_per_s: float
     checkpoint_bytes_per_s: float
+    small_checkpoint_bytes_per_s: float
+    checkpoint_share: float
+    checkpoint_least_s: float
     checkpoint_state_bytes: float
     fixed_sigma: float
 
 
 _STACK_TABLES = ("matrix_efficiency", "elementwise_bytes", "launch_s", "attention_weight", "stack_sigma")
-_ARCHITECTURE_TABLES = ("architecture_factor", "architecture_sigma")
+_ARCHITECTURE_TABLES = ("sustained_share", "flops_per_joule", "architecture_factor", "architecture_sigma")
 
 
 def load_speed_constants(path: Path | None = None) -> SpeedConstants:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OFFLOAD_NONE = code(Offload.NONE)
 PUBLISHED, DERIVED, ASSUMED = Basis.PUBLISHED.rank, Basis.DERIVED.rank, Basis.ASSUMED.rank
-FEW_ROWS = {"ada", "blackwell", "turing"}
+FEW_ROWS = {"blackwell", "turing"}
 ARCHITECTURE_BASIS = np.array(
     [PUBLISHED if name in {"ampere", "hopper"} else DERIVED if name in FEW_ROWS else ASSUMED for name in ARCHITECTURES],
     dtype=np.int8,
@@ -29,8 +29,13 @@ ARCHITECTURE_BASIS = np.array(
 """How well each architecture is covered by published rows: many, a handful, none."""
 
 
-def speed_sigma(runs: Runs, parts: Mapping[str, Floats], step_s: Floats, constants: SpeedConstants) -> Floats:
-    """Return the standard deviation of log speed: independent causes add in quadrature, shape (n,)."""
+def speed_sigma(
+    runs: Runs, parts: Mapping[str, Floats], step_s: Floats, unknown_network: Floats, constants: SpeedConstants
+) -> Floats:
+    """Return the standard deviation of log speed: independent causes add in quadrature, shape (n,).
+
+    `unknown_network` is the deviation by which the interval reaches from a slow network to the fastest one.
+    """
     recipe, machine, sigma = runs.recipe, runs.machine, constants.sigma
     several = machine.gpu_count * machine.nodes > 1
     many_nodes = machine.nodes > 1
@@ -40,7 +45,6 @@ def speed_sigma(runs: Runs, parts: Mapping[str, Floats], step_s: Floats, constan
         (several, sigma.several_gpus),
         (many_nodes, sigma.several_nodes),
         (several & ~machine.nvlink & is_gathered(recipe), sigma.pcie_sharded),
-        (many_nodes & np.isnan(machine.network_bytes_per_s), sigma.unknown_network),
         (runs.model.experts > 0, sigma.moe),
         (recipe.objective == DPO, sigma.dpo),
         (recipe.objective == PPO, sigma.ppo),
@@ -54,7 +58,7 @@ def speed_sigma(runs: Runs, parts: Mapping[str, Floats], step_s: Floats, constan
     for where, deviation in causes:
         variance = variance + where * deviation**2
     bound_by_launch = (parts["launch"] / step_s * sigma.launch) ** 2
-    return np.sqrt(variance + bound_by_launch)
+    return np.sqrt(variance + bound_by_launch + unknown_network**2)
 
 
 def speed_basis(runs: Runs) -> Codes:

@@ -75,6 +75,12 @@ def quantised_bytes(runs: Runs, constants: MemoryConstants) -> Floats:
     return np.where(runs.recipe.bits == 4, four, of.int8_bytes + of.int8_row_scale_bytes / runs.model.hidden)
 
 
+def kbit_copy(runs: Runs, constants: MemoryConstants) -> Floats:
+    """Return the bytes of one whole k-bit model: quantised linear layers, and the rest in 16 bit."""
+    linear = runs.model.linear_params
+    return linear * quantised_bytes(runs, constants) + 2.0 * (total_params(runs) - linear)
+
+
 def largest_matrix(runs: Runs) -> Floats:
     """Return the elements of the largest linear layer of a block: hidden x width of one expert or of the MLP."""
     return runs.model.hidden * runs.model.intermediate / np.maximum(runs.model.top_k, 1.0)
@@ -115,7 +121,7 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
     paged = recipe.optimizer == _PAGED
     whole = on.hf & on.fsdp & on.full & (recipe.grad_accum > 1) & (on.gpus > 1)
     gathers = (on.sharded_params & (on.gpus > 1)) | away_params
-    root, block, everything = _gathered(runs, on, half, constants)
+    root, block, everything = _gathered(runs, on, constants)
     here_gradients = ~away_gradients * gradients
     return StateColumns(
         weights=~away_params * weights,
@@ -161,9 +167,10 @@ def _step_bytes(runs: Runs, on: Switches, moment: Floats, constants: MemoryConst
     return temporaries
 
 
-def _gathered(runs: Runs, on: Switches, half: Floats, constants: MemoryConstants) -> tuple[Floats, Floats, Floats]:
+def _gathered(runs: Runs, on: Switches, constants: MemoryConstants) -> tuple[Floats, Floats, Floats]:
     """Return what a run that shards parameters holds whole: root, blocks in use, everything (for generation)."""
     model = runs.model
+    half = np.where(on.fp32 | (on.fp32_stream & (on.gpus <= 1)), 4.0, 2.0)
     per_weight = np.where(on.quantised, quantised_bytes(runs, constants), half)
     both = model.embedding_params + model.head_params
     root = half * np.where(on.per_module, np.maximum(model.embedding_params, model.head_params), both)

@@ -44,7 +44,8 @@ class Switches:
     prepared: Bools
     """Passes through fp32 at load: PEFT's k-bit preparation."""
     fp32_stream: Bools
-    """The hidden stream, and with it the checkpoints, are fp32 while training; DeepSpeed casts the module to 16 bit."""
+    """The hidden stream, and with it the checkpoints, are fp32 while training; DeepSpeed on several GPUs casts the
+    module to 16 bit."""
     hf: Bools
     unsloth: Bools
     torchtune: Bools
@@ -68,7 +69,12 @@ class Switches:
 
 
 def switches(runs: Runs) -> Switches:
-    """Return what the recipes imply; the default of the k-bit preparation is that of the stack."""
+    """Return what the recipes imply; the default of the k-bit preparation is that of the stack.
+
+    Where parameters are spread over several GPUs, trainers leave the preparation out, because it would touch weights
+    that still lie on the host. One GPU has nothing to spread: there FSDP and DeepSpeed, offloading or not, keep the
+    preparation and the fp32 stream of the plain run, so that a sharding that shards nothing saves nothing.
+    """
     recipe, machine = runs.recipe, runs.machine
     gpus = machine.gpu_count * machine.nodes
     full = recipe.tuning == _FULL
@@ -82,7 +88,8 @@ def switches(runs: Runs) -> Switches:
     sharded_gradients = zero2 | sharded_params
     sharded_optimizer = zero1 | sharded_gradients
     hf = recipe.stack == _HF
-    usual = hf & quantised & ~sharded_params & ~full
+    several = gpus > 1
+    usual = hf & quantised & ~(sharded_params & several) & ~full
     prepared = (recipe.kbit_preparation == 1) | ((recipe.kbit_preparation < 0) & usual)
     return Switches(
         full=full,
@@ -94,12 +101,12 @@ def switches(runs: Runs) -> Switches:
         fp32=fp32,
         pure=pure,
         prepared=prepared,
-        fp32_stream=fp32 | (prepared & ~pure & ~deepspeed),
+        fp32_stream=fp32 | (prepared & ~pure & ~(deepspeed & several)),
         hf=hf,
         unsloth=recipe.stack == _UNSLOTH,
         torchtune=recipe.stack == _TORCHTUNE,
         lean=_LEAN[recipe.stack],
-        ddp=(recipe.sharding == _DDP) & (gpus > 1),
+        ddp=(recipe.sharding == _DDP) & several,
         fsdp=fsdp,
         per_module=_ON_FSDP2[recipe.stack],
         zero3=zero3,

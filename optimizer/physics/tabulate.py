@@ -72,6 +72,7 @@ def model_columns(model: ModelSpec) -> ModelColumns:
         head_params=_floats(model.head_params),
         other_params=_floats(model.other_params),
         block_params=_floats(model.block_params),
+        published_bytes_per_param=_floats(model.published_bytes_per_param or 2.0),
     )
 
 
@@ -178,6 +179,7 @@ def _machine_row(machine: Machine, precision: Precision) -> MachineColumns:
         network_bytes_per_s=_floats(machine.network_bytes_per_s),
         host_ram_bytes=_floats(machine.host_ram_bytes),
         disk_bytes=_floats(machine.disk_bytes),
+        watts=_floats(gpu.watts),
     )
 
 

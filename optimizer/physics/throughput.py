@@ -6,21 +6,23 @@ hide, and one update of the trained parameters.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .communication import exchange, exposed
-from .efficiency import micro_step
+from .communication import exchange, exposed, gradient_bytes, ring_seconds
+from .efficiency import is_gathered, micro_step
 from .flops import counted_flops_per_token, processed_tokens, training_flops
 from .generation import decode_seconds, objective_flops, objective_passes
-from .offload_time import update
+from .offload_time import OFFLOAD_NONE, optimizer_seconds, update
 from .results import BOUNDS, Interval, ThroughputColumns
 from .speed_uncertainty import speed_basis, speed_sigma
 
 if TYPE_CHECKING:
     from .axes import Codes
+    from .generation import Passes
     from .runs import Floats, Runs
     from .speed_constants import SpeedConstants
 
@@ -43,7 +45,7 @@ def estimate_throughput(runs: Runs, constants: SpeedConstants) -> ThroughputColu
     gpus = machine.gpu_count * machine.nodes
     processed_per_s = processed_tokens(recipe) * recipe.grad_accum * gpus / step_s
     speed = processed_per_s / recipe.padding_factor
-    sigma = speed_sigma(runs, parts, step_s, constants)
+    sigma = speed_sigma(runs, parts, step_s, network_gap(runs, step_s, constants) / Z90, constants)
     spread = np.exp(Z90 * sigma)
     counted = counted_flops_per_token(runs.model, recipe)
     return ThroughputColumns(
@@ -63,24 +65,63 @@ def step_parts(runs: Runs, constants: SpeedConstants) -> dict[str, Floats]:
     passes = objective_passes(recipe, constants)
     training = training_flops(runs.model, recipe, constants.selective_fraction)
     micro = micro_step(runs, objective_flops(runs, training, passes), passes.equivalent, constants)
-    moved, updated = exchange(runs, constants), update(runs, constants)
+    updated = update(runs, constants)
     repeats = recipe.grad_accum
-    often, once = moved.per_micro_step * passes.equivalent, moved.per_step * passes.trainings
-    # What moves once a step hides behind the last micro-step, together with what moves at every one.
-    early, last = (exposed(volume, micro.total, constants.overlap) for volume in (often, often + once))
-    offload = repeats * passes.equivalent * updated.offload_per_micro_step
+    interconnect = interconnect_seconds(runs, micro.total, passes, constants)
+    updates, moves = passes.trainings * updated.optimizer, passes.trainings * updated.offload_per_step
+    surplus = surplus_seconds(runs, micro.total, interconnect + updates + moves, passes, constants)
+    fetched = repeats * passes.equivalent * updated.offload_per_micro_step
     parts = {
         "compute": repeats * micro.compute,
         "launch": repeats * micro.launch,
         "memory": repeats * micro.memory,
         "dequantisation": repeats * micro.dequantisation,
-        "optimizer": passes.trainings * updated.optimizer,
-        "interconnect": (repeats - 1.0) * early + last,
-        "offload": offload + passes.trainings * updated.offload_per_step,
+        "optimizer": updates + surplus,
+        "interconnect": interconnect,
+        "offload": fetched + moves,
         "generation": repeats * decode_seconds(runs, constants),
     }
     count = runs.count
     return {name: _wide(parts[name], count) for name in BOUNDS}
+
+
+def interconnect_seconds(runs: Runs, hidden_behind: Floats, passes: Passes, constants: SpeedConstants) -> Floats:
+    """Return the seconds of communication of one optimizer step that its micro-steps do not hide."""
+    moved = exchange(runs, constants)
+    often, once = moved.per_micro_step * passes.equivalent, moved.per_step * passes.trainings
+    # What moves once a step hides behind the last micro-step, together with what moves at every one.
+    early, last = (exposed(volume, hidden_behind, constants.overlap) for volume in (often, often + once))
+    return (runs.recipe.grad_accum - 1.0) * early + last
+
+
+def surplus_seconds(
+    runs: Runs, hidden_behind: Floats, spent: Floats, passes: Passes, constants: SpeedConstants
+) -> Floats:
+    """Return the seconds by which exchange and update (`spent`) of what saves memory would undercut those of DDP.
+
+    ZeRO-3, FSDP and offload exist to save memory; the sharded update that they bring is there without them as well
+    (ZeRO-1), so that no speed is credited to them beyond what DDP has.
+    """
+    recipe, machine = runs.recipe, runs.machine
+    gpus = machine.gpu_count * machine.nodes
+    saving = (is_gathered(recipe) | (recipe.offload != OFFLOAD_NONE)) & (gpus > 1)
+    if not saving.any():
+        return np.zeros(1)
+    whole = passes.trainings * optimizer_seconds(recipe, machine, recipe.trainable_params, constants)
+    reduced = passes.trainings * 2.0 * gradient_bytes(recipe) * ring_seconds(1.0, machine, constants)
+    ddp = whole + exposed(reduced, hidden_behind, constants.overlap)
+    return np.where(saving, np.maximum(ddp - spent, 0.0), 0.0)
+
+
+def network_gap(runs: Runs, step_s: Floats, constants: SpeedConstants) -> Floats:
+    """Return by how much log speed would rise if an unknown network between nodes were the fastest one on offer."""
+    machine = runs.machine
+    unknown = (machine.nodes > 1) & np.isnan(machine.network_bytes_per_s)
+    if not unknown.any():
+        return np.zeros(1)
+    network = np.where(unknown, constants.fast_network_bytes_per_s, machine.network_bytes_per_s)
+    fast = step_parts(replace(runs, machine=replace(machine, network_bytes_per_s=network)), constants)
+    return np.where(unknown, np.log(step_s / sum(fast.values(), start=np.zeros(1))), 0.0)
 
 
 def _wide(values: Columns, count: int) -> Columns:

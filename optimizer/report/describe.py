@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from shlex import quote
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from providers.offer import NANO, Offer
@@ -29,7 +30,7 @@ from .figures import (
 from .table import format_heading, format_paragraph, text_width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from optimizer.physics.recipe import Recipe
     from optimizer.search.results import Candidate, LineItem, MemoryReading, Quote, SnapshotReport
@@ -96,6 +97,59 @@ def describe_place(offer: Offer) -> str:
     return " · ".join([*words, offer.variant] if offer.variant else words)
 
 
+FLAG_WORDS: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "marketplace": ("m", "marketplace host"),
+    "form_factor_assumed": ("f", "form factor not stated by the source, the slower assumed"),
+    "virtualised_gpu": ("v", "GPU reached over a network"),
+    "arm_host": ("a", "ARM host: needs aarch64 builds"),
+    "restricted_region": ("r", "restricted region, opened on request"),
+    "undocumented_size": ("u", "size not documented by the provider"),
+    "clamp_suspected": ("c", "clamp suspected: the spot price looks like a floor"),
+    "foreign_currency": ("x", "not priced in USD"),
+    "discounted": ("d", "negotiated discount"),
+    "own": ("o", "from your own file"),
+})  # fmt: skip
+"""Each flag that a reader should see: the mark that tables show, and the words."""
+
+
+def describe_flags(offer: Offer) -> str:
+    """Return what a reader should know of an offer, in words: "marketplace host · ARM host ..."; mostly empty."""
+    words = [words for flag, (_, words) in FLAG_WORDS.items() if flag in offer.flags]
+    if offer.variant == COMMUNITY:
+        words = [COMMUNITY_HOST if word == FLAG_WORDS["marketplace"][1] else word for word in words]
+    return " · ".join(words)
+
+
+COMMUNITY = "community"
+"""The variant of a provider that rents out other people's machines beside its own."""
+COMMUNITY_HOST = "community host, not the provider's own machine"
+
+
+def mark_offer(offer: Offer) -> str:
+    """Return the marks of an offer for tables: one letter a flag, in the order of `FLAG_WORDS`."""
+    return "".join(mark for flag, (mark, _) in FLAG_WORDS.items() if flag in offer.flags)
+
+
+def explain_marks(offers: Iterable[Offer]) -> str:
+    """Return what the marks of a table mean: "m: marketplace host · a: ARM host ..."; empty without any."""
+    offers = tuple(offers)
+    seen = {flag for offer in offers for flag in offer.flags}
+    words = [f"{mark}: {words}" for flag, (mark, words) in FLAG_WORDS.items() if flag in seen]
+    if any(offer.variant == COMMUNITY for offer in offers):
+        words = [word.replace("marketplace host", "marketplace or community host") for word in words]
+    return " · ".join(words)
+
+
+def describe_place_briefly(offer: Offer) -> str:
+    """Return the region for tables, with the variant where there is one: "us-east-1", "secure" where no region is.
+
+    A marketplace is not named again: a mark says it.
+    """
+    variant = None if offer.variant == "marketplace" else offer.variant
+    known = None if offer.region == UNKNOWN else offer.region
+    return " ".join(filter(None, (known, variant))) or UNKNOWN
+
+
 def describe_pricing(offer: Offer) -> str:
     """Return the pricing model in words: on demand, spot, reserved."""
     return offer.pricing_model.value.replace("_", " ")
@@ -152,12 +206,19 @@ def describe_memory(memory: MemoryReading, style: Style) -> str:
 
 def describe_finish(candidate: Candidate, job: Job, now: datetime) -> str:
     """Return when the run ends, and how that compares with the deadline."""
-    ends = format_moment(now + timedelta(seconds=candidate.duration_s.expected))
+    ends = _moment_after(now, candidate.duration_s.expected)
     if job.deadline_at is None:
         return ends
     spare = (job.deadline_at - now).total_seconds() - candidate.duration_s.expected
     relation = f"{format_span(abs(spare))} {'before' if spare >= 0 else 'after'} deadline"
     return f"{ends}, {relation} ({format_ppm(candidate.finish_probability_ppm)} sure)"
+
+
+def _moment_after(now: datetime, seconds: float) -> str:
+    try:
+        return format_moment(now + timedelta(seconds=seconds))
+    except OverflowError:
+        return "after the year 9999"
 
 
 def format_quote_range(quote: Quote) -> str:
@@ -204,13 +265,42 @@ def describe_snapshot(snapshot: SnapshotReport, now: datetime) -> str:
 
 def describe_counts(counts: Mapping[str, int]) -> str:
     """Return "memory 1,204 · deadline 56", the largest first, zero left out."""
+    return " · ".join(f"{describe_limit(name)} {count:,}" for name, count in _largest_first(counts))
+
+
+def describe_defaults(defaults: Sequence[str]) -> str:
+    """Return the defaults used, under a label that says so: "packing = no; GPUs = 64 (at most)"."""
+    return "; ".join(text.replace(" (default)", "").replace("(default, ", "(") for text in defaults)
+
+
+MOST_REASONS = 3
+"""Reasons for leaving offers out that a report names unless it is verbose."""
+
+
+def describe_left_out(counts: Mapping[str, int], *, verbose: bool) -> str:
+    """Return why offers were left out, the largest first; unless verbose the first few, without their explanations."""
+    ordered = _largest_first(counts)
+    if not ordered:
+        return ""
+    shown = ordered if verbose else ordered[:MOST_REASONS]
+    words = [f"{describe_limit(name if verbose else name.partition(':')[0])} {count:,}" for name, count in shown]
+    if rest := sum(count for _, count in ordered[len(shown) :]):
+        words.append(f"other reasons {rest:,}")
+    return f"{plural(sum(count for _, count in ordered), 'offer')}: {' · '.join(words)}"
+
+
+def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    return " · ".join(f"{describe_limit(name)} {count:,}" for name, count in ordered if count)
+    return [(name, count) for name, count in ordered if count]
+
+
+LIMIT_WORDS: Mapping[str, str] = MappingProxyType({"nvme": "NVMe", "simpler": "a simpler recipe fits"})
+"""Names of limits that do not read as words."""
 
 
 def describe_limit(name: str) -> str:
     """Return the name of a limit, or of a reason, in words: "max GPUs"."""
-    return name.replace("_", " ").replace("gpu", "GPU")
+    return LIMIT_WORDS.get(name) or name.replace("_", " ").replace("gpu", "GPU")
 
 
 def command_lines(words: Sequence[str], style: Style) -> list[str]:

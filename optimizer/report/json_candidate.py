@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from optimizer.physics.axes import Checkpointing
 
 from .json_text import JsonObject, interval, moment, parts, ppm, whole, whole_or_null
+from .objective import objective_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,7 @@ def choice_object(candidate: Candidate, now: datetime) -> JsonObject:
         "runs": candidate.runs,
         "quality": candidate.quality,
         "complexity": candidate.complexity,
+        **objective_object(candidate.recipe.objective.value),
     }
 
 
@@ -129,6 +131,7 @@ def memory_object(reading: MemoryReading) -> JsonObject:
         "nvme_bytes": interval(reading.nvme),
         "parts_bytes": parts(reading.parts_bytes, whole(reading.allocated.expected)),
         "load_parts_bytes": parts(reading.load_parts_bytes, whole(reading.load_peak.expected)),
+        "fit_probability_ppm": reading.fit_probability_ppm,
         "basis": reading.basis.value,
     }
 

@@ -17,6 +17,7 @@ from .json_candidate import (
 from .json_job import job_object
 from .json_plan import snapshot_object
 from .json_text import JsonObject, interval, moment, parts, to_text, whole
+from .objective import objective_object
 
 if TYPE_CHECKING:
     from .answers import EstimateAnswer
@@ -46,6 +47,7 @@ def estimate_document(answer: EstimateAnswer) -> JsonObject:
         },
         "quality": answer.quality,
         "complexity": answer.complexity,
+        **objective_object(answer.recipe.objective.value),
         "memory": memory_object(answer.memory),
         "throughput": throughput_object(answer.speed),
         "duration_s": interval(answer.duration_s),

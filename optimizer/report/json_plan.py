@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from optimizer.search.constraints import UNITS
 from optimizer.search.results import PlanStatus
 from optimizer.version import VERSION
 
 from .json_candidate import candidate_object, choice_object, outcome_objects, whole_quantity
 from .json_job import job_object
-from .json_text import Json, JsonObject, moment, to_text
+from .json_text import Json, JsonObject, exact_or_null, moment, to_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -123,34 +124,47 @@ def _summed_components(choices: tuple[Candidate, ...]) -> list[Json]:
 
 
 def _near_miss(miss: NearMiss, now: datetime) -> JsonObject:
-    required, unit = _limit(miss.required, miss.unit)
-    allowed, _ = _limit(miss.allowed, miss.unit)
+    unit = _limit(None, miss.unit)[1]
     return {
         "limit": miss.limit,
-        "required": required,
-        "allowed": allowed,
+        "required": _limit(miss.required, miss.unit)[0],
+        "allowed": _limit(miss.allowed, miss.unit)[0],
         "unit": unit,
+        "kind": miss.kind,
+        "also": list(miss.also),
+        "broken": [
+            {
+                "limit": limit,
+                "required": _limit(required, UNITS[limit])[0],
+                "allowed": _limit(miss.allows.get(limit), UNITS[limit])[0],
+                "unit": _limit(None, UNITS[limit])[1],
+            }
+            for limit, required in miss.broken.items()
+        ],
+        "flags": [{"flag": flag, "values": list(values)} for flag, values in miss.flags],
+        "priced": miss.priced,
         "sentence": miss.sentence,
         "candidate": candidate_object(miss.candidate, now),
     }
 
 
-def _limit(value: float, unit: str) -> tuple[int | None, str]:
+def _limit(value: float | None, unit: str) -> tuple[int | None, str]:
     """Return a side of a limit as a whole number; null where it is unknown or without end."""
-    if math.isfinite(value):
+    if value is not None and math.isfinite(value):
         return whole_quantity(value, unit)
     return None, whole_quantity(0.0, unit)[1]
 
 
 def _rival(rival: Rival) -> JsonObject:
-    known = rival.low_usd_micro is not None or rival.high_usd_micro is not None
-    cost: JsonObject | None = {"low": rival.low_usd_micro, "high": rival.high_usd_micro} if known else None
+    low, high = exact_or_null(rival.low_usd_micro), exact_or_null(rival.high_usd_micro)
+    cost: JsonObject | None = None if low is None and high is None else {"low": low, "high": high}
     return {
         "vendor": rival.vendor,
         "model": rival.model,
         "method": rival.method,
         "tokens": rival.tokens,
         "cost_usd_micro": cost,
+        "stands_for": rival.stands_for,
         "source": rival.source,
         "source_date": rival.source_date,
         "notes": rival.notes,

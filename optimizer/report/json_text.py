@@ -11,6 +11,8 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+from providers.errors import JobError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,8 +28,9 @@ PPM = 1_000_000
 def to_text(document: JsonObject, *, floats: bool = False) -> str:
     """Return `document` as indented JSON text with a newline at the end.
 
-    `floats` admits finite floats (the calculator's hours and dollars); without it they are refused. Raises ValueError
-    naming the place of a float, NaN, Infinity, an integer beyond 2^53 - 1 or a key that is not ASCII.
+    `floats` admits finite floats (the calculator's hours and dollars); without it they are refused. Raises JobError
+    naming the place of an integer beyond 2^53 - 1: input within its ranges may still multiply to more. Raises
+    ValueError naming the place of a float, NaN, Infinity or a key that is not ASCII: that would be a bug.
     """
     _check(document, "$", floats=floats)
     text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -56,6 +59,11 @@ def whole(value: float) -> int:
 def whole_or_null(value: float | None) -> int | None:
     """Return `value` rounded to the nearest integer; None, NaN and Infinity (unknown, unlimited) become null."""
     return None if value is None or not math.isfinite(value) else round(value)
+
+
+def exact_or_null(value: int | None) -> int | None:
+    """Return an integer that a document can hold; a larger one, like None, becomes null."""
+    return None if value is None or abs(value) > LARGEST_INTEGER else value
 
 
 def ppm(fraction: float) -> int:
@@ -101,6 +109,7 @@ def _check(value: Json, place: str, *, floats: bool) -> None:
             raise ValueError(f"{place}: {value!r} is no integer")
     elif isinstance(value, int):
         if abs(value) > LARGEST_INTEGER:
-            raise ValueError(f"{place}: {value} is beyond 2^53 - 1")
+            allowed = f"at most {LARGEST_INTEGER} in a JSON document: a smaller job, or the text without --json"
+            raise JobError(where="answer", key=place.removeprefix("$."), value=value, allowed=allowed)
     elif value is not None and not isinstance(value, str):
         raise ValueError(f"{place}: {type(value).__name__} has no JSON form")

@@ -9,6 +9,8 @@ from providers.offer import NANO
 from .colour import Meaning
 from .describe import (
     bill_lines,
+    describe_defaults,
+    describe_flags,
     describe_gpus,
     describe_job,
     describe_memory,
@@ -73,6 +75,7 @@ def _verdict(answer: EstimateAnswer, style: Style) -> list[str]:
         ("Speed", f"{rate}, bound by {answer.speed.bound} (basis {speed.basis.value})"),
         ("Time", f"{format_span(duration.expected, like=duration.high)} (80 % within {span}){_chance(answer)}"),
         ("Cost", describe_cost(answer)),
+        *([("Notice", notice)] if answer.offer and (notice := describe_flags(answer.offer)) else []),
         ("Recipe", describe_recipe(answer.recipe)),
         ("Quality", f"{answer.quality} (complexity {answer.complexity})"),
     ]
@@ -137,6 +140,6 @@ def _rests_on(answer: EstimateAnswer, style: Style) -> list[str]:
     if answer.snapshot is not None:
         pairs.append(("Prices", describe_snapshot(answer.snapshot, answer.made_at)))
     if answer.job.defaults_used:
-        pairs.append(("Defaults", "; ".join(answer.job.defaults_used)))
+        pairs.append(("Defaults", describe_defaults(answer.job.defaults_used)))
     lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
     return [*lines, *format_list(answer.notes, style)]

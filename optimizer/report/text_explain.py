@@ -8,6 +8,7 @@ from optimizer.search.constraints import UNITS
 
 from .colour import Meaning
 from .describe import (
+    describe_flags,
     describe_machine,
     describe_method,
     describe_pricing,
@@ -44,6 +45,7 @@ def format_explanation(explanation: Explanation, style: Style, *, deadline: bool
             [title, *format_paragraph(explanation.sentence, style)],
             _broken(explanation, style),
             _side_by_side(explanation, style, deadline=deadline),
+            _notices(explanation, style),
         ]
     )
 
@@ -67,6 +69,13 @@ def _side_by_side(explanation: Explanation, style: Style, *, deadline: bool) -> 
     ours, theirs = _facts(choice, deadline=deadline), _facts(asked, deadline=deadline)
     rows = [[name, fact, other] for (name, fact), (_, other) in zip(ours, theirs, strict=True)]
     return format_table(columns, rows, style)
+
+
+def _notices(explanation: Explanation, style: Style) -> list[str]:
+    """Return what a reader should know of either offer beside its figures."""
+    both = (("the choice", explanation.choice), ("asked about", explanation.candidate))
+    pairs = [(name, words) for name, one in both if one is not None and (words := describe_flags(one.offer))]
+    return [format_heading("Notice", "", style), *format_pairs(pairs, style)] if pairs else []
 
 
 def _facts(candidate: Candidate, *, deadline: bool) -> list[tuple[str, str]]:

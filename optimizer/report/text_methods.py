@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .colour import Meaning
-from .table import Column, format_heading, format_list, format_table, join_sections
+from .table import Column, format_heading, format_list, format_paragraph, format_table, join_sections
 
 if TYPE_CHECKING:
     from optimizer.workload.decision import Decision
@@ -63,7 +63,8 @@ def _hidden_costs(matrices: Matrices, style: Style) -> list[str]:
 
 
 def _hint(style: Style) -> list[str]:
+    usage = "$ tunefare methods [--budget-tight] [--low-vram] [--domain-shift] [--alignment]"
     return [
         format_heading("Which one?", "answer what holds", style),
-        "  $ tunefare methods [--budget-tight] [--low-vram] [--domain-shift] [--alignment]",
+        *format_paragraph(usage, style, indent="      ", first="  "),
     ]

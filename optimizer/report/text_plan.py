@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optimizer.search.results import Candidate, Plan, PlanStatus, Rival
+from optimizer.search.results import Candidate, Plan, PlanStatus
 
 from .colour import Meaning
 from .describe import (
@@ -12,35 +12,39 @@ from .describe import (
     bill_lines,
     command_lines,
     describe_counts,
+    describe_defaults,
     describe_finish,
+    describe_flags,
+    describe_left_out,
     describe_machine,
     describe_machine_briefly,
     describe_memory,
     describe_method,
     describe_method_briefly,
     describe_place,
+    describe_place_briefly,
     describe_price,
     describe_pricing,
     describe_recipe,
     describe_snapshot,
+    explain_marks,
     format_quote_range,
     job_lines,
+    mark_offer,
 )
 from .figures import (
-    UNKNOWN,
-    format_count,
     format_dollars,
     format_percent,
     format_ppm_briefly,
-    format_range,
     format_rate,
     format_span,
     format_span_briefly,
     format_span_range,
     plural,
 )
-from .table import Column, format_heading, format_list, format_pairs, format_table, join_sections
+from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table, join_sections
 from .text_infeasible import format_infeasible
+from .text_rivals import rivals_section
 from .text_verbose import verbose_sections
 
 if TYPE_CHECKING:
@@ -65,8 +69,8 @@ def format_plan(plan: Plan, style: Style, *, words: Sequence[str] = (), verbose:
             _bill_section(plan, best, style),
             _others_section(plan, best, style),
             _lost_section(plan, style),
-            _rivals_section(plan.rivals, style),
-            _basis_section(plan, style),
+            rivals_section(plan.rivals, style, verbose=verbose),
+            _basis_section(plan, style, verbose=verbose),
             *(verbose_sections(plan, style) if verbose else []),
             _next_section(plan, best, style, words),
         ]
@@ -89,14 +93,19 @@ def _choice_lines(plan: Plan, best: Candidate, style: Style) -> list[str]:
             "Machine",
             f"{offer.instance_type}, {describe_pricing(offer)}, {describe_price(offer, best.nodes, plan.made_at)}",
         ),
+        *([("Notice", notice)] if (notice := describe_flags(offer)) else []),
         ("Recipe", describe_recipe(best.recipe)),
         ("Quality", f"{best.quality} (complexity {best.complexity})"),
     ]
     title = "Best found in the time allowed" if plan.status is PlanStatus.TIME_LIMIT else "Cheapest"
-    return [
-        f"{style.paint(title, Meaning.HEADING)}  {style.paint(style.plain(headline), Meaning.CHOICE)}",
-        *format_pairs(pairs, style),
-    ]
+    return [*_headline(title, headline, style), *format_pairs(pairs, style)]
+
+
+def _headline(title: str, text: str, style: Style) -> list[str]:
+    """Return the title and the choice behind it, on further lines under itself where it is long."""
+    indent = " " * (len(title) + 2)
+    first, *more = [style.paint(line.strip(), Meaning.CHOICE) for line in format_paragraph(text, style, indent=indent)]
+    return [f"{style.paint(title, Meaning.HEADING)}  {first}", *(indent + line for line in more)]
 
 
 def _range(text: str) -> str:
@@ -137,7 +146,7 @@ def _sweep_section(plan: Plan, style: Style) -> list[str]:
         [
             str(choice.runs),
             choice.offer.provider,
-            choice.offer.region,
+            describe_place_briefly(choice.offer),
             describe_machine_briefly(choice),
             describe_method_briefly(choice.recipe),
             format_dollars(choice.runs * choice.quote.expected_usd_micro),
@@ -156,21 +165,22 @@ def _others_section(plan: Plan, best: Candidate, style: Style) -> list[str]:
     if not plan.runners_up:
         return []
     columns = [
-        Column(title="provider", shrinks=True, smallest=6),
-        Column(title="region", shrinks=True, smallest=6),
-        Column(title="machine", shrinks=True, smallest=14),
+        Column(title="provider", shrinks=True, smallest=5),
+        Column(title="region", shrinks=True, smallest=5),
+        Column(title="machine", shrinks=True, smallest=17),
         Column(title="paid"),
         Column(title="recipe"),
         Column(title="cost", right=True),
         Column(title="more", right=True, optional=True),
         Column(title="time", right=True),
         Column(title="sure", right=True),
+        Column(title=""),
     ]
     mixed = len({candidate.offer.pricing_model for candidate in (best, *plan.runners_up)}) > 1
     rows = [
         [
             candidate.offer.provider,
-            candidate.offer.region,
+            describe_place_briefly(candidate.offer),
             describe_machine_briefly(candidate),
             PAID[candidate.offer.pricing_model.value] if mixed else "",
             describe_method_briefly(candidate.recipe),
@@ -178,10 +188,16 @@ def _others_section(plan: Plan, best: Candidate, style: Style) -> list[str]:
             _more(candidate, best),
             format_span_briefly(candidate.duration_s.expected),
             format_ppm_briefly(candidate.finish_probability_ppm) if plan.job.deadline_at else "",
+            mark_offer(candidate.offer),
         ]
         for candidate in plan.runners_up
     ]
-    return [format_heading("Runners-up", "the next best of each kind", style), *format_table(columns, rows, style)]
+    marks = explain_marks(candidate.offer for candidate in plan.runners_up)
+    return [
+        format_heading("Runners-up", "the next best of each kind", style),
+        *format_table(columns, rows, style),
+        *(format_paragraph(marks, style) if marks else []),
+    ]
 
 
 def _more(candidate: Candidate, best: Candidate) -> str:
@@ -203,59 +219,17 @@ def _lost_section(plan: Plan, style: Style) -> list[str]:
     return [*lines, *format_list(plan.lost, style)]
 
 
-def _rivals_section(rivals: Sequence[Rival], style: Style) -> list[str]:
-    """Return what managed services ask, one paragraph a vendor, the cheapest first; unknown prices at the end."""
-    if not rivals:
-        return []
-    vendors: dict[str, list[Rival]] = {}
-    for rival in sorted(rivals, key=_rival_key):
-        vendors.setdefault(rival.vendor if _rival_key(rival)[0] == 0 else UNKNOWN, []).append(rival)
-    pairs = [(vendor, _describe_rivals(group)) for vendor, group in vendors.items()]
-    aside = f"priced per training token, for {format_count(rivals[0].tokens)} tokens"
-    return [format_heading("Managed services", aside, style), *format_pairs(pairs, style)]
-
-
-def _rival_key(rival: Rival) -> tuple[int, int, str, str]:
-    """Return the place of a rival in the list: known prices first, then by the lower end, vendor and model."""
-    known = rival.low_usd_micro is not None or rival.high_usd_micro is not None
-    return (0 if known else 1, _lowest(rival), rival.vendor, rival.model)
-
-
-def _lowest(rival: Rival) -> int:
-    return rival.low_usd_micro if rival.low_usd_micro is not None else rival.high_usd_micro or 0
-
-
-def _describe_rivals(rivals: Sequence[Rival]) -> str:
-    """Return models, costs and dates of one vendor; a date that all share is named once."""
-    if _rival_key(rivals[0])[0]:
-        return " · ".join(f"{rival.vendor} {rival.model}" for rival in rivals)
-    dates = {rival.source_date for rival in rivals}
-    each = [f"{rival.model} {_rival_cost(rival)}" for rival in rivals]
-    if len(dates) > 1:
-        each = [f"{text} ({rival.source_date})" for text, rival in zip(each, rivals, strict=True)]
-        return " · ".join(each)
-    return " · ".join(each) + f"; prices of {dates.pop()}"
-
-
-def _rival_cost(rival: Rival) -> str:
-    low, high = format_dollars(rival.low_usd_micro), format_dollars(rival.high_usd_micro)
-    if rival.high_usd_micro is None:
-        return f"from {low}"
-    return f"up to {high}" if rival.low_usd_micro is None else format_range(low, high)
-
-
-def _basis_section(plan: Plan, style: Style) -> list[str]:
+def _basis_section(plan: Plan, style: Style, *, verbose: bool) -> list[str]:
     """Return what the answer rests on: prices and their age, candidates, defaults, notes."""
     solver = plan.solver
     pairs = [
         ("Prices", describe_snapshot(plan.snapshot, plan.made_at)),
         ("Searched", f"{plural(solver.candidates, 'candidate')}, {solver.kept:,} of them left to choose from"),
     ]
-    unusable = describe_counts(plan.snapshot.unusable)
-    if unusable:
-        pairs.append(("Left out", f"offers: {unusable}"))
+    if left_out := describe_left_out(plan.snapshot.unusable, verbose=verbose):
+        pairs.append(("Left out", left_out))
     if plan.job.defaults_used:
-        pairs.append(("Defaults", "; ".join(plan.job.defaults_used)))
+        pairs.append(("Defaults", describe_defaults(plan.job.defaults_used)))
     lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
     return [*lines, *format_list(plan.notes, style)]
 

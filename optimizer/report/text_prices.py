@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from providers.offer import NANO, PriceClass
 
-from .describe import PAID
+from .describe import PAID, explain_marks, mark_offer
 from .figures import format_age, format_age_range, format_hourly, plural
 from .table import Column, format_heading, format_paragraph, format_table
 
@@ -28,6 +28,7 @@ def format_prices(answer: PriceListAnswer, style: Style) -> str:
         Column(title="type", shrinks=True, smallest=8),
         Column(title="paid"),
         Column(title="age", right=True),
+        Column(title=""),
     ]
     lines = [title, *format_table(columns, [_row(row) for row in answer.offers], style)]
     return "\n".join([*lines, "", *format_paragraph(_footer(answer), style)]) + "\n"
@@ -45,7 +46,12 @@ def _row(row: PricedOffer) -> list[str]:
         offer.instance_type if offer.variant is None else f"{offer.instance_type} {offer.variant}",
         PAID[offer.pricing_model.value] + own,
         _short_age(row.age_s) + ("" if row.freshness == "fresh" else " !"),
+        (NO_CANDIDATE if offer.excluded_because else "") + mark_offer(offer),
     ]
+
+
+NO_CANDIDATE = "-"
+"""The mark of an offer that no plan chooses; its flags, in JSON, say why."""
 
 
 def _short_age(seconds: int) -> str:
@@ -64,4 +70,8 @@ def _footer(answer: PriceListAnswer) -> str:
     ]
     if any(row.freshness != "fresh" for row in answer.offers):
         words.append("!: no longer fresh")
+    if any(row.offer.excluded_because for row in answer.offers):
+        words.append(f"{NO_CANDIDATE}: never chosen, --json says why")
+    if marks := explain_marks(row.offer for row in answer.offers):
+        words.append(marks)
     return " · ".join([*words, f"snapshot {answer.sha256[:12]}"])

@@ -17,12 +17,16 @@ from .cost import MICRO, Rates, disk_micro_per_s, egress_micro, expected_micro, 
 from .pareto import undominated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from optimizer.physics.runs import Bools, Floats, Ints
     from optimizer.workload.job import Job
 
     from .market import Market
 
 UNKNOWN_SPEED = bit("speed_known")
+BILLS_AT_ONCE = 200_000
+"""Bills that lie in memory at one time where all tuples of a market are billed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +56,15 @@ class Bills:
 def factorise(market: Market, rows: Ints) -> Ints:
     """Return those of the hardware rows (positions, ascending) that no other of the same class and variant beats.
 
-    Less is better in: median, 90 % quantile, and time at the confidence asked for.
+    Less is better in: median, 90 % quantile, and time at the confidence asked for; of equals in memory.
     """
     hardware = market.hardware
     group = hardware.klass[rows] * len(market.grid.variants) + hardware.variant[rows]
     # Disk is the same for all rows of a variant, so the three times are all that a bill depends on.
-    kept = undominated(group, [hardware.expected_s[rows], hardware.finish_s[rows], hardware.high_s[rows]])
-    return rows[kept]
+    times = [hardware.expected_s[rows], hardware.finish_s[rows], hardware.high_s[rows]]
+    memory = hardware.slacks.get("memory")
+    # Rows of a class have the same usable memory: of equal times the one that needs least has the most headroom.
+    return rows[undominated(group, times, tie=None if memory is None else memory.needed[rows])]
 
 
 def join(market: Market, rows: Ints, places: Ints) -> Bills:
@@ -71,6 +77,17 @@ def join(market: Market, rows: Ints, places: Ints) -> Bills:
     ends = np.cumsum(counts)
     offset = np.arange(counts.sum()) - np.repeat(ends - counts - starts[klass], counts)
     return _billed(market, place=np.repeat(places, counts), hardware=rows[offset])
+
+
+def join_in_parts(market: Market, rows: Ints, places: Ints) -> Iterator[Bills]:
+    """Yield the bills of `join` in parts, at most `BILLS_AT_ONCE` and those of one place in each."""
+    sizes = np.bincount(market.hardware.klass[rows], minlength=market.hardware.start.shape[0] - 1)
+    ends = np.cumsum(sizes[market.places.klass[places]])
+    part = ends // BILLS_AT_ONCE
+    for one in np.unique(part):
+        bills = join(market, rows, places[part == one])
+        if bills.count:
+            yield bills
 
 
 def _billed(market: Market, *, place: Ints, hardware: Ints) -> Bills:
@@ -147,9 +164,11 @@ def rejected_by_budget(market: Market) -> int:
     if allowed is None:
         return 0
     known = np.flatnonzero((market.hardware.broken & UNKNOWN_SPEED) == 0)
-    bills = join(market, known, np.arange(market.places.count))
-    broken = bills.high_micro * market.job.runs > allowed
-    return int(market.hardware.copies[bills.hardware[broken]].sum())
+    count = 0
+    for bills in join_in_parts(market, known, np.arange(market.places.count)):
+        broken = bills.high_micro * market.job.runs > allowed
+        count += int(market.hardware.copies[bills.hardware[broken]].sum())
+    return count
 
 
 def budget_micro(job: Job) -> int | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Slack:
     """How far a limit is kept: `margin` >= 0 is satisfied, NaN is not judged. All of shape (n,), in `unit`.
 
-    `needed` is what the candidate needs or has, `allowed` what the limit allows.
+    `needed` is what the candidate needs or has, `allowed` what the limit allows, NaN where that is unknown.
     """
 
     needed: Floats
@@ -57,6 +57,8 @@ class HardwareView:
     method_allowed: Bools
     gpus: Floats
     nodes: Floats
+    other_gpus: Floats
+    """GPUs that the other runs of a sweep need at least, at the same time; 0 for a single run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +81,15 @@ def memory(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
 
 def host_memory(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
     """Memory of the node, in bytes. Unknown memory allows nothing to a recipe that offloads, and is else not judged."""
-    allowed = np.where(np.isnan(view.host_ram_bytes) & view.offloads, 0.0, view.host_ram_bytes)
-    return _at_most(view.host_bytes, allowed)
+    kept = _at_most(view.host_bytes, view.host_ram_bytes)
+    return _nothing_where_unknown(kept, uses=view.offloads)
 
 
 def nvme(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
     """Local disk for state offloaded to NVMe, in bytes per node. Unknown disk allows nothing."""
     uses = view.nvme_bytes > 0.0
-    allowed = np.where(np.isnan(view.local_disk_bytes), 0.0, view.local_disk_bytes)
-    return _at_most(view.nvme_bytes, np.where(uses, allowed, np.nan))
+    kept = _at_most(view.nvme_bytes, np.where(uses, view.local_disk_bytes, np.nan))
+    return _nothing_where_unknown(kept, uses=uses)
 
 
 def speed_known(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
@@ -123,8 +125,12 @@ def method(_job: Job, view: HardwareView, _now: datetime) -> Slack | None:
 
 
 def gpus(job: Job, view: HardwareView, _now: datetime) -> Slack | None:
-    """GPUs of the whole job against the most that it may use."""
-    return _at_most(view.gpus, np.full(view.gpus.shape, float(job.max_gpus)))
+    """GPUs of the whole job against the most that it may use at once.
+
+    The runs of a sweep are placed all at once: beside this one the others need at least the smallest machines there
+    are. What an assignment uses in total is a row of the solver.
+    """
+    return _at_most(view.gpus + view.other_gpus, np.full(view.gpus.shape, float(job.max_gpus)))
 
 
 def nodes(job: Job, view: HardwareView, _now: datetime) -> Slack | None:
@@ -134,12 +140,12 @@ def nodes(job: Job, view: HardwareView, _now: datetime) -> Slack | None:
 
 def provider(job: Job, view: PlaceView) -> Slack | None:
     """Whether the provider is one of those allowed."""
-    return _among([offer.provider for offer in view.offers.offers], job.providers)
+    return _among_names([offer.provider for offer in view.offers.offers], job.providers)
 
 
 def region(job: Job, view: PlaceView) -> Slack | None:
     """Whether the region is one of those allowed."""
-    return _among([offer.region for offer in view.offers.offers], job.regions)
+    return _among_names([offer.region for offer in view.offers.offers], job.regions)
 
 
 def gpu(job: Job, view: PlaceView) -> Slack | None:
@@ -195,17 +201,23 @@ PLACE_LIMITS: tuple[tuple[str, str, PlaceLimit], ...] = (
     ("max_price_age", "s", price_age),
 )
 BUDGET = "budget"
+SIMPLER = "simpler"
+"""No limit of the job: the recipe is not needed, because a simpler one fits the machine (`admission`)."""
 LIMITS: tuple[str, ...] = (
     *(name for name, _, _ in HARDWARE_LIMITS),
     *(name for name, _, _ in PLACE_LIMITS),
     BUDGET,
+    SIMPLER,
 )
 """Every limit. Its position is its bit in the masks of broken limits."""
+FIXED: frozenset[str] = frozenset({"memory", "host_memory", "nvme", "speed_known", SIMPLER})
+"""What no flag of a job relaxes: only another machine helps, or another recipe."""
 
 UNITS: dict[str, str] = {
     **{name: unit for name, unit, _ in HARDWARE_LIMITS},
     **{name: unit for name, unit, _ in PLACE_LIMITS},
     BUDGET: "usd_micro",
+    SIMPLER: "",
 }
 
 
@@ -224,6 +236,12 @@ def place_slacks(job: Job, view: PlaceView) -> dict[str, Slack]:
     """Return the slack of every limit on offers that the job sets."""
     found = ((name, limit(job, view)) for name, _, limit in PLACE_LIMITS)
     return {name: slack for name, slack in found if slack is not None}
+
+
+def simpler(surplus: Bools) -> Slack:
+    """Return the slack of recipes that are not needed (`admission`); the others are not judged by it."""
+    margin = np.where(surplus, -1.0, np.nan)
+    return Slack(needed=np.where(surplus, 1.0, 0.0), allowed=np.zeros(margin.shape), margin=margin)
 
 
 def broken_mask(slacks: dict[str, Slack], count: int) -> Ints:
@@ -247,6 +265,12 @@ def _at_least(has: Floats, floor: float) -> Slack:
     return Slack(needed=np.full(has.shape, floor), allowed=has, margin=has - floor)
 
 
+def _nothing_where_unknown(slack: Slack, *, uses: Bools) -> Slack:
+    """Return the slack with the limit broken by all that is needed, where it is unknown and the recipe `uses` it."""
+    unknown = uses & np.isnan(slack.allowed)
+    return Slack(needed=slack.needed, allowed=slack.allowed, margin=np.where(unknown, -slack.needed, slack.margin))
+
+
 def _whether(kept: Bools) -> Slack:
     margin = np.where(kept, 0.0, -1.0)
     return Slack(needed=-margin, allowed=np.zeros(margin.shape), margin=margin)
@@ -257,3 +281,8 @@ def _among(values: list[str], allowed: tuple[str, ...]) -> Slack | None:
         return None
     accepted = set(allowed)
     return _whether(np.array([value in accepted for value in values], dtype=np.bool_))
+
+
+def _among_names(values: list[str], allowed: tuple[str, ...]) -> Slack | None:
+    """As `_among`, upper and lower case alike: people write AWS and Us-East-1."""
+    return _among([value.casefold() for value in values], tuple(name.casefold() for name in allowed))

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .candidates import Bills, affordable_bills, broken_of, join
+from .candidates import Bills, broken_of, join
+from .choice import Settlement, best_of, settle
 from .constraints import LIMITS, bit, names_of
 from .market import survey
 from .near_misses import figures_of
-from .planner import best_of
+from .offers_columns import why_unusable
+from .planner import snapshot_report
 from .results import Candidate, Explanation
 from .showing import candidate_at
 from .spec import Spec, parse_spec
 from .variants import METHODS
-from .wording import broken_clause, compared, cost_of, name_of, span
+from .wording import broken_clause, compared, cost_of, counted, name_of, span
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from optimizer.physics.runs import Bools, Ints
     from optimizer.workload.job import Job
-    from providers.offer import PriceSnapshot
+    from providers.offer import Offer, PriceSnapshot
 
     from .market import Market
     from .tables import Tables
@@ -36,8 +40,13 @@ def why_not(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime,
     node counts that the job does not allow included. Raises JobError for a word that names nothing known.
     """
     asked = parse_spec(spec, offers=snapshot.offers, gpus=tables.gpus)
-    market = survey(job, snapshot, tables, now=now, wide=True)
-    choice = _choice(market)
+    settled = settle(survey(job, snapshot, tables, now=now, wide=True))
+    market, choice = settled.market, _choice(settled)
+    answer = _answer(market, snapshot, asked, choice)
+    return replace(answer, snapshot=snapshot_report(market, snapshot))
+
+
+def _answer(market: Market, snapshot: PriceSnapshot, asked: Spec, choice: Candidate | None) -> Explanation:
     bills = join(market, _rows(market, asked), _places(market, asked))
     if bills.count == 0:
         return Explanation(
@@ -50,7 +59,7 @@ def why_not(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime,
         return _infeasible(market, asked, bills, masks, choice)
     kept = bills.take(fit)
     at = best_of(market, kept)
-    candidate = candidate_at(market, int(kept.place[at]), int(kept.hardware[at]), runs=job.runs)
+    candidate = candidate_at(market, int(kept.place[at]), int(kept.hardware[at]), runs=market.job.runs)
     same = choice is not None and _same(candidate, choice)
     return Explanation(
         spec=asked.text,
@@ -62,11 +71,12 @@ def why_not(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime,
     )
 
 
-def _choice(market: Market) -> Candidate | None:
-    bills, _ = affordable_bills(market)
-    if bills.count == 0:
+def _choice(settled: Settlement) -> Candidate | None:
+    """Return what the plan takes; of a sweep over several offers the cheapest."""
+    market, bills = settled.market, settled.bills
+    if not settled.solution.chosen:
         return None
-    at = best_of(market, bills)
+    at, _ = min(settled.solution.chosen, key=lambda chosen: float(bills.expected_micro[chosen[0]]))
     return candidate_at(market, int(bills.place[at]), int(bills.hardware[at]), runs=market.job.runs)
 
 
@@ -76,8 +86,10 @@ def _rows(market: Market, asked: Spec) -> Ints:
         any(asked.names_method(_method(tuning.value, one.bits), one.bits) for tuning in one.tunings)
         for one in market.grid.variants
     ]
-    known = np.isfinite(market.hardware.finish_s)
-    return np.flatnonzero(np.array(named, dtype=np.bool_)[market.hardware.variant] & known)
+    held = np.array([asked.names_recipe(base) for base in market.grid.bases], dtype=np.bool_)
+    rows = market.hardware
+    meant = np.array(named, dtype=np.bool_)[rows.variant] & held[market.rows.base[rows.row]]
+    return np.flatnonzero(meant & np.isfinite(rows.finish_s))
 
 
 def _method(tuning: str, bits: int) -> str:
@@ -98,7 +110,7 @@ def _infeasible(market: Market, asked: Spec, bills: Bills, masks: Ints, choice: 
     limits = names_of(int(masks[fewest[np.argmin(bills.expected_micro[fewest])]]))
     alike = bills.take(fewest[masks[fewest] == masks[fewest[np.argmin(bills.expected_micro[fewest])]]])
     needed, allowed = figures_of(market, limits[0], alike)
-    over = np.abs(needed - allowed)
+    over = np.abs(needed - np.nan_to_num(allowed))
     nearest = np.flatnonzero(over == over.min())
     at = int(nearest[np.argmin(alike.expected_micro[nearest])])
     candidate = candidate_at(market, int(alike.place[at]), int(alike.hardware[at]), runs=market.job.runs)
@@ -154,12 +166,51 @@ def _absent(market: Market, snapshot: PriceSnapshot, asked: Spec) -> str:
         return f"{asked.text}: no recipe of that method and width makes sense (methods: {', '.join(METHODS)})."
     known = [offer for offer in snapshot.offers if asked.names_offer(offer)]
     if not known:
-        return f"{asked.text}: none of the {len(snapshot.offers)} offers matches all of that."
+        return f"{asked.text}: none of the {len(snapshot.offers)} offers matches all of that{_nearly(snapshot, asked)}."
     usable = [offer for offer in market.offers.offers if asked.names_offer(offer)]
     if not usable:
-        return f"{asked.text}: {len(known)} offers match, and none can be used (GPU unknown or not modelled, no price)."
+        return _unusable(market, known, asked)
     sizes = sorted({offer.gpu_count for offer in usable})
+    match = counted(len(usable), "offer matches", "offers match")
+    if any(market.job.global_batch % size == 0 for size in sizes):
+        return f"{asked.text}: {match}, but no recipe of that kind makes sense there."
     return (
-        f"{asked.text}: {len(usable)} offers match, but {' or '.join(map(str, sizes))} GPUs do not divide "
+        f"{asked.text}: {match}, but {' or '.join(map(str, sizes))} GPUs do not divide "
         f"the global batch of {market.job.global_batch} in any recipe that makes sense there."
     )
+
+
+def _unusable(market: Market, known: list[Offer], asked: Spec) -> str:
+    """Say why offers that are known cannot be used: every reason, with how many it takes out."""
+    why = [why_unusable(offer, market.tables.gpus, now=market.now) for offer in known]
+    reasons = Counter(reason or "replaced by a newer or cheaper price of the same offer" for reason in why)
+    match = counted(len(known), "offer matches, and it cannot", "offers match, and none of them can")
+    if len(reasons) == 1:
+        return f"{asked.text}: {match} be used: {next(iter(reasons))}."
+    listed = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    return f"{asked.text}: {match} be used: {listed}."
+
+
+def _nearly(snapshot: PriceSnapshot, asked: Spec) -> str:
+    """Say which word keeps offers from matching: the one without which most do; nothing where one is not enough."""
+    nothing: frozenset[str] = frozenset()
+    without = {
+        "place": replace(asked, regions=nothing),
+        "provider": replace(asked, providers=nothing),
+        "GPU": replace(asked, gpus=nothing),
+        "instance type": replace(asked, instance_types=nothing),
+        "pricing model": replace(asked, pricing_model=None),
+        "count": replace(asked, gpu_count=None),
+    }
+    found = {
+        word: [offer for offer in snapshot.offers if wider.names_offer(offer)]
+        for word, wider in without.items()
+        if wider != asked
+    }
+    word = max(found, key=lambda one: len(found[one]), default="")
+    if not word or not found[word]:
+        return ""
+    near = min(found[word], key=lambda offer: offer.key)
+    where = "" if near.region == "unknown" else f" in {near.region}"
+    match = counted(len(found[word]), "does", "do")
+    return f"; leaving out the {word} {match}, such as {near.gpu_count}x {near.gpu_name} at {near.provider}{where}"

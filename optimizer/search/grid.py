@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.physics.axes import (
+    Attention,
     Checkpointing,
     Loss,
     Objective,
@@ -25,6 +26,7 @@ from optimizer.physics.axes import (
 from optimizer.physics.recipe import Recipe, refusal
 from optimizer.physics.tabulate import recipe_columns
 
+from .admission import rank_of
 from .columns import slim
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 LARGEST_MICRO_BATCH = 64
 """Sequences per GPU and pass beyond which nothing is gained: the matrix products have long been large enough."""
+MOST_SHAPES = 8
+"""Micro-batches of one share that are all searched; of more, one for each power of two."""
 
 SHARES: tuple[tuple[Sharding, Offload], ...] = (
     (Sharding.NONE, Offload.NONE),
@@ -78,6 +82,8 @@ class RecipeGrid:
     bases: tuple[Recipe, ...]
     variant: Ints
     """Index into `variants`, one a base."""
+    rank: Ints
+    """How complicated it is to hold the state (`admission`), one a base."""
     columns: RecipeColumns
 
     @property
@@ -119,35 +125,60 @@ class GridRows:
 
 def rows_on(grid: RecipeGrid, machines: Sequence[Machine]) -> GridRows:
     """Return every grid point that makes sense on each machine class."""
-    order = grid.order
-    sensible: dict[tuple[object, ...], list[int]] = {}
-    blocks: dict[tuple[object, ...], tuple[Ints, Ints, Ints]] = {}
-    parts: list[tuple[Ints, Ints, Ints]] = []
-    for machine in machines:
-        # A refusal depends on what the chip can do and on whether there are several GPUs: few distinct answers.
-        able = (*_abilities(machine.gpu), machine.gpus > 1)
-        if able not in sensible:
-            sensible[able] = _sensible_bases(grid, machine.gpu, gpus=min(machine.gpus, 2))
-        key = (*able, machine.gpus)
-        if key not in blocks:
+    return GridLayout(grid).rows_on(machines)
+
+
+class GridLayout:
+    """Lays a grid out on machine classes, and remembers what is the same for many of them."""
+
+    def __init__(self, grid: RecipeGrid) -> None:
+        self._grid = grid
+        self._order = grid.order
+        self._bases: dict[tuple[object, ...], list[int]] = {}
+        self._shapes: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._blocks: dict[tuple[object, ...], tuple[Ints, Ints, Ints]] = {}
+
+    def count_on(self, machines: Sequence[Machine]) -> Ints:
+        """Return how many rows each machine class has, without laying them out."""
+        counts = [len(self._sensible(machine)) * len(self._shapes_on(machine.gpus)) for machine in machines]
+        return np.array(counts, dtype=np.int64)
+
+    def rows_on(self, machines: Sequence[Machine]) -> GridRows:
+        """Return every grid point that makes sense on each machine class."""
+        parts = [self._block(machine) for machine in machines]
+        sizes = np.array([len(base) for base, _, _ in parts], dtype=np.int64)
+        return GridRows(
+            machine=np.repeat(np.arange(len(machines)), sizes),
+            base=_joined([base for base, _, _ in parts]),
+            micro_batch=_joined([micro for _, micro, _ in parts]),
+            grad_accum=_joined([accum for _, _, accum in parts]),
+            start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        )
+
+    def _block(self, machine: Machine) -> tuple[Ints, Ints, Ints]:
+        key = (*_abilities(machine), machine.gpus)
+        if key not in self._blocks:
             points = [
-                (*order[base], micro, accum, base)
-                for base in sensible[able]
-                for micro, accum in batch_shapes(grid.job.global_batch, machine.gpus)
+                (*self._order[base], micro, accum, base)
+                for base in self._sensible(machine)
+                for micro, accum in self._shapes_on(machine.gpus)
             ]
             # By recipe name, which breaks ties: method, sharding, offload, batch shape, checkpointing.
             points.sort(key=lambda point: (point[0], point[2], point[3], point[1]))
             table = np.array([point[2:] for point in points], dtype=np.int64).reshape(-1, 3)
-            blocks[key] = (table[:, 2], table[:, 0], table[:, 1])
-        parts.append(blocks[key])
-    sizes = np.array([len(base) for base, _, _ in parts], dtype=np.int64)
-    return GridRows(
-        machine=np.repeat(np.arange(len(machines)), sizes),
-        base=_joined([base for base, _, _ in parts]),
-        micro_batch=_joined([micro for _, micro, _ in parts]),
-        grad_accum=_joined([accum for _, _, accum in parts]),
-        start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-    )
+            self._blocks[key] = (table[:, 2], table[:, 0], table[:, 1])
+        return self._blocks[key]
+
+    def _sensible(self, machine: Machine) -> list[int]:
+        able = _abilities(machine)
+        if able not in self._bases:
+            self._bases[able] = _sensible_bases(self._grid, machine.gpu, gpus=min(machine.gpus, 2))
+        return self._bases[able]
+
+    def _shapes_on(self, gpus: int) -> tuple[tuple[int, int], ...]:
+        if gpus not in self._shapes:
+            self._shapes[gpus] = batch_shapes(self._grid.job.global_batch, gpus)
+        return self._shapes[gpus]
 
 
 def _sensible_bases(grid: RecipeGrid, gpu: Gpu, *, gpus: int) -> list[int]:
@@ -159,8 +190,10 @@ def _sensible_bases(grid: RecipeGrid, gpu: Gpu, *, gpus: int) -> list[int]:
     ]
 
 
-def _abilities(gpu: Gpu) -> tuple[object, ...]:
-    return (gpu.vendor, gpu.compute_capability, gpu.supports_bf16, gpu.supports_fp8, gpu.trainable)
+def _abilities(machine: Machine) -> tuple[object, ...]:
+    """Return what a refusal depends on: what the chip can do, and whether there are several GPUs. Few distinct ones."""
+    gpu = machine.gpu
+    return (machine.gpus > 1, gpu.vendor, gpu.compute_capability, gpu.supports_bf16, gpu.supports_fp8, gpu.trainable)
 
 
 def _joined(parts: list[Ints]) -> Ints:
@@ -170,19 +203,37 @@ def _joined(parts: list[Ints]) -> Ints:
 def batch_shapes(global_batch: int, gpus: int) -> tuple[tuple[int, int], ...]:
     """Return every (micro-batch, accumulation) with micro_batch x accumulation x gpus = global_batch, smallest first.
 
-    Micro-batches end at 64. Empty when the GPUs do not divide the global batch (more GPUs than sequences included).
+    Micro-batches end at 64. Where more than `MOST_SHAPES` divide, only the largest up to each power of two is taken: a
+    batch of 720,720 sequences has 38 of them, and neighbours differ by next to nothing. Empty when the GPUs do not
+    divide the global batch (more GPUs than sequences included).
     """
     if gpus < 1 or global_batch % gpus:
         return ()
     share = global_batch // gpus
-    return tuple((size, share // size) for size in range(1, min(share, LARGEST_MICRO_BATCH) + 1) if share % size == 0)
+    sizes = [size for size in range(1, min(share, LARGEST_MICRO_BATCH) + 1) if share % size == 0]
+    if len(sizes) > MOST_SHAPES:
+        sizes = rungs(sizes)
+    return tuple((size, share // size) for size in sizes)
 
 
-def build_grid(job: Job, variants: Sequence[Variant]) -> RecipeGrid:
-    """Return the bases of a job: every mix of the searched axes that is not senseless whatever the machine."""
+def rungs(values: Sequence[int], *, ratio: int = 2) -> list[int]:
+    """Return of ascending whole numbers the largest up to 1, `ratio`, `ratio` squared ... and up to all."""
+    kept: dict[int, None] = {}
+    end = 1
+    while values and end < values[-1] * ratio:
+        kept |= dict.fromkeys([value for value in values if value <= end][-1:])
+        end *= ratio
+    return list(kept)
+
+
+def build_grid(job: Job, variants: Sequence[Variant], *, loss: Loss | None = None) -> RecipeGrid:
+    """Return the bases of a job: every mix of the searched axes that is not senseless whatever the machine.
+
+    `loss` replaces the cross-entropy that the job names.
+    """
     bases: list[Recipe] = []
     owner: list[int] = []
-    template = _template(job)
+    template = _template(job, loss or Loss(job.loss))
     for index, variant in enumerate(variants):
         for sharding, offload in SHARES:
             if variant.tuning is not Tuning.FULL and (sharding, offload) not in ADAPTER_SHARES:
@@ -206,6 +257,7 @@ def build_grid(job: Job, variants: Sequence[Variant]) -> RecipeGrid:
         variants=tuple(variants),
         bases=tuple(bases),
         variant=np.array(owner, dtype=np.int64),
+        rank=np.array([rank_of(base) for base in bases], dtype=np.int64),
         columns=slim(recipe_columns([(base, job.model) for base in bases])),
     )
 
@@ -215,9 +267,8 @@ def precision_for(gpu: Gpu) -> Precision:
     return Precision.BF16_MIXED if gpu.supports_bf16 else Precision.FP16_MIXED
 
 
-def _template(job: Job) -> Recipe:
+def _template(job: Job, loss: Loss) -> Recipe:
     """Return the recipe with everything that the job fixes; the searched axes are filled in by the grid."""
-    unsloth = job.stack == Stack.UNSLOTH.value
     return Recipe(
         tuning=Tuning.LORA,
         objective=Objective(job.objective),
@@ -226,9 +277,10 @@ def _template(job: Job) -> Recipe:
         optimizer=Optimizer(job.optimizer),
         stack=Stack(job.stack),
         stack_known=job.stack_known,
-        # Unsloth's kernels and its chunked cross-entropy are what the stack is; elsewhere they are options.
-        fused_kernels=unsloth,
-        loss=Loss.FUSED if unsloth else Loss.STANDARD,
+        # Unsloth's kernels are what the stack is; elsewhere they are options that nobody said were on.
+        fused_kernels=job.stack == Stack.UNSLOTH.value,
+        loss=loss,
+        attention=Attention(job.attention),
         seq_len=job.seq_len,
         packing=job.packing,
         variable_length=job.lengths is not None and not job.packing,

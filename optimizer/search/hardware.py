@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.workload.matrices import complexity_rank, quality_rank
-from providers.offer import PricingModel
 
-from .constraints import HardwareView, Slack, broken_mask, hardware_slacks
+from .admission import FITTING, not_needed
+from .constraints import SIMPLER, HardwareView, Slack, broken_mask, hardware_slacks, simpler
 from .interruptions import ASSUMED_RATE, MANUAL_RESTART_S, stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from optimizer.physics.runs import Floats, Ints
+    from optimizer.physics.runs import Bools, Floats, Ints
     from optimizer.physics.tabulate import Machine
     from optimizer.workload.job import Job
     from optimizer.workload.matrices import Matrices
@@ -90,28 +90,32 @@ class Places:
         return int(self.offer.shape[0])
 
 
-def classes_of(offers: OfferColumns, node_counts: Sequence[int]) -> tuple[list[HardwareClass], Places]:
+def classes_of(offers: OfferColumns, node_counts: Mapping[int, Sequence[int]]) -> tuple[list[HardwareClass], Places]:
     """Return the distinct hardware classes, and every offer at every node count, its limits not yet judged.
 
-    Machines of one GPU are not strung together: a network between single GPUs costs more than it brings.
+    `node_counts` says how many nodes of a given number of GPUs are strung together, ascending.
     """
-    index: dict[tuple[int, int, bool], int] = {}
-    table: list[tuple[int, int, int]] = []
-    for nodes in node_counts:
-        for position, offer in enumerate(offers.offers):
-            if nodes > 1 and offer.gpu_count == 1:
-                continue
-            key = (int(offers.machine[position]), nodes, offer.pricing_model is PricingModel.SPOT)
-            table.append((position, nodes, index.setdefault(key, len(index))))
-    columns = np.array(table, dtype=np.int64).reshape(-1, 3)
+    gpus = np.array([offer.gpu_count for offer in offers.offers], dtype=np.int64)
+    kind = 2 * offers.machine + offers.spot
+    found = []
+    for nodes in sorted({nodes for counts in node_counts.values() for nodes in counts}):
+        sizes = [size for size, counts in node_counts.items() if nodes in counts]
+        position = np.flatnonzero(np.isin(gpus, sizes))
+        found.append(np.stack([position, np.full(position.shape, nodes), kind[position]]))
+    position, nodes_at, kind_at = np.concatenate(found, axis=1)
+    kinds = 2 * len(offers.machines)
+    distinct, klass = np.unique(nodes_at * kinds + kind_at, return_inverse=True)
+    classes = [
+        HardwareClass(machine=int(one % kinds) // 2, nodes=int(one // kinds), spot=bool(one % 2)) for one in distinct
+    ]
     places = Places(
-        offer=columns[:, 0],
-        nodes=columns[:, 1],
-        klass=columns[:, 2],
-        broken=np.zeros(len(table), dtype=np.int64),
+        offer=position,
+        nodes=nodes_at,
+        klass=klass,
+        broken=np.zeros(position.shape, dtype=np.int64),
         slacks={},
     )
-    return [HardwareClass(machine=machine, nodes=nodes, spot=spot) for machine, nodes, spot in index], places
+    return classes, places
 
 
 def physics_classes(classes: Sequence[HardwareClass], offers: OfferColumns) -> tuple[Ints, list[Machine]]:
@@ -152,6 +156,7 @@ def hardware_rows(
     low, expected, high = (np.where(spot, factor[row], 1.0) for factor in stretched)
     total = physics.duration.total
     finish_s = physics.finish_s[row] * high
+    gpus = np.array([offers.machines[one.machine].gpu_count * one.nodes for one in classes], dtype=np.int64)
     view = _view(
         matrices=matrices,
         offers=offers,
@@ -162,8 +167,11 @@ def hardware_rows(
         row=row,
         variant=variant,
         finish_s=finish_s,
+        # Beside one run of a sweep the others take at least the smallest machine on which anything makes sense.
+        other_gpus=(job.runs - 1) * int(gpus[sizes > 0].min()),
     )
     slacks = hardware_slacks(job, view, now=now)
+    slacks |= _not_needed(slacks, group=klass * len(grid.variants) + variant, rank=grid.rank[rows.base[row]])
     return HardwareRows(
         klass=klass,
         start=start,
@@ -182,10 +190,19 @@ def hardware_rows(
     )
 
 
+def _not_needed(slacks: Mapping[str, Slack], *, group: Ints, rank: Ints) -> dict[str, Slack]:
+    """Return the slack of the recipes that are not needed; nothing where all are."""
+    misfits: Bools = np.zeros(group.shape, dtype=np.bool_)
+    for limit in FITTING:
+        misfits = misfits | slacks[limit].broken
+    surplus = not_needed(group, rank, fits=~misfits)
+    return {SIMPLER: simpler(surplus)} if surplus.any() else {}
+
+
 def stretches(job: Job, physics: PhysicsRows) -> tuple[Floats, Floats, Floats]:
     """Return by what factor interruptions lengthen each physics row at the low, central and high rate."""
     by_hand = MANUAL_RESTART_S if job.executor == "none" else 0.0
-    segment_s = job.overheads.checkpoint_every_s + physics.checkpoint_s
+    segment_s = physics.segment_s
     low, expected, high = (
         stretch(rate_per_hour=rate, segment_s=segment_s, restart_s=physics.restart_s + by_hand)
         for rate in (ASSUMED_RATE.low_per_hour, ASSUMED_RATE.expected_per_hour, ASSUMED_RATE.high_per_hour)
@@ -204,6 +221,7 @@ def _view(
     row: Ints,
     variant: Ints,
     finish_s: Floats,
+    other_gpus: int,
 ) -> HardwareView:
     def per_class(values: list[float]) -> Floats:
         return np.array(values, dtype=np.float64)[klass]
@@ -227,6 +245,7 @@ def _view(
         method_allowed=np.array([one.allowed for one in grid.variants], dtype=np.bool_)[variant],
         gpus=per_class([node.gpu_count * count for node, count in nodes]),
         nodes=per_class([count for _, count in nodes]),
+        other_gpus=np.full(klass.shape, float(other_gpus)),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from providers.errors import JobError, PricesUnavailable
 
 from .constraints import PlaceView, bit, broken_mask, place_slacks
-from .grid import build_grid, rows_on
+from .grid import GridLayout, build_grid, rungs
 from .hardware import HardwareRows, Places, classes_of, hardware_rows, physics_classes
 from .offers_columns import lay_out_offers
 from .physics_rows import evaluate_rows
@@ -18,8 +19,10 @@ from .price_age import spot_is_fresh
 from .variants import all_variants, variants_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from optimizer.physics.axes import Loss
     from optimizer.physics.runs import Bools, Ints
     from optimizer.workload.job import Job
     from providers.offer import PriceSnapshot
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
 
 WIDER_NODES = (2, 4, 8)
 """Node counts beyond the limit of the job that near misses and explanations look at."""
+ALL_NODES_UP_TO = 16
+"""Up to here every node count that divides the batch is searched, beyond it the largest up to each power of two."""
+MOST_ROWS, MOST_TUPLES = 50_000, 1_000_000
+"""Work of one survey: beyond it fewer node counts are searched, those up to each power of 2, 4, 8, 16 or 32, or one."""
+COARSEST = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,15 @@ class Market:
         """Return the number of distinct valid (offer, nodes, recipe) tuples."""
         return int(self._recipes()[self.places.klass].sum())
 
+    def without(self, limit: str) -> Market:
+        """Return the market with a limit on hardware lifted: nothing breaks it."""
+        hardware = replace(
+            self.hardware,
+            broken=self.hardware.broken & ~bit(limit),
+            slacks={name: slack for name, slack in self.hardware.slacks.items() if name != limit},
+        )
+        return replace(self, hardware=hardware)
+
     def rejected(self, limit: str) -> int:
         """Return how many tuples break a limit (other than the budget), whatever else they break."""
         here = (self.places.broken & bit(limit)) != 0
@@ -69,22 +86,27 @@ class Market:
         return np.bincount(self.hardware.klass, weights=weights.astype(np.float64), minlength=classes).astype(np.int64)
 
 
-def survey(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, wide: bool = False) -> Market:
+def survey(
+    job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, wide: bool = False, loss: Loss | None = None
+) -> Market:
     """Return the market of a job, no prices joined yet.
 
     `wide` adds methods, widths and node counts that the job does not allow, marked as breaking a limit: near misses
-    and explanations look there. Raises JobError when no recipe makes sense (no offer's GPUs divide the global batch
-    included), PricesUnavailable when no offer can be used.
+    and explanations look there. `loss` replaces the cross-entropy that the job names. Raises JobError when no recipe
+    makes sense (no offer's GPUs divide the global batch included), PricesUnavailable when no offer can be used.
     """
     offers = lay_out_offers(snapshot, tables.gpus, now=now)
     if offers.count == 0:
         raise PricesUnavailable(_no_offers(offers))
-    grid = build_grid(job, all_variants(job) if wide else variants_of(job))
-    allowed = tuple(range(1, job.max_nodes + 1))
-    beyond = tuple(count for count in WIDER_NODES if count > job.max_nodes) if wide else ()
-    classes, places = classes_of(offers, allowed + beyond)
-    physics_class, machines = physics_classes(classes, offers)
-    rows = rows_on(grid, machines)
+    grid = build_grid(job, all_variants(job) if wide else variants_of(job), loss=loss)
+    layout = GridLayout(grid)
+    for coarseness in range(COARSEST + 1):
+        classes, places = classes_of(offers, _node_counts(job, offers, wide=wide, coarseness=coarseness))
+        physics_class, machines = physics_classes(classes, offers)
+        counts = layout.count_on(machines)
+        if counts.sum() <= MOST_ROWS and counts[physics_class][places.klass].sum() <= MOST_TUPLES:
+            break
+    rows = layout.rows_on(machines)
     if rows.count == 0:
         raise JobError(
             where=job.name or "job",
@@ -115,6 +137,35 @@ def survey(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, 
         hardware=hardware,
         places=_judged(job, offers, places, now=now),
     )
+
+
+def _node_counts(job: Job, offers: OfferColumns, *, wide: bool, coarseness: int) -> Mapping[int, tuple[int, ...]]:
+    """Return for each number of GPUs a node how many such nodes are looked at, ascending; always at least one.
+
+    Several nodes only where all their GPUs divide the global batch, and never nodes of one GPU: a network between
+    single GPUs costs more than it brings. What is searched does not hang on the limit of nodes: a larger limit only
+    adds counts.
+    """
+    found = {}
+    for gpus in sorted({offer.gpu_count for offer in offers.offers}):
+        share = 0 if gpus == 1 or job.global_batch % gpus else job.global_batch // gpus
+        divisors = _divisors(share)
+        if coarseness == COARSEST:
+            searched = []
+        elif coarseness:
+            searched = rungs(divisors, ratio=2**coarseness)
+        else:
+            searched = [one for one in divisors if one <= ALL_NODES_UP_TO]
+            searched += [one for one in rungs(divisors) if one > ALL_NODES_UP_TO]
+        beyond = [one for one in WIDER_NODES if wide and one > job.max_nodes and one in divisors]
+        found[gpus] = (1, *sorted({one for one in searched if 1 < one <= job.max_nodes} | set(beyond)))
+    return found
+
+
+def _divisors(number: int) -> list[int]:
+    """Return the divisors of a number, ascending; none of 0."""
+    low = [one for one in range(1, isqrt(number) + 1) if number % one == 0]
+    return sorted({*low, *(number // one for one in low)})
 
 
 def _judged(job: Job, offers: OfferColumns, places: Places, *, now: datetime) -> Places:

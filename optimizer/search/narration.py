@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optimizer.physics.recipe import caution
+from providers.coverage import missing_multi_gpu, multi_gpu_note
 from providers.offer import PriceClass, PricingModel
 
+from .constraints import FIXED
 from .interruptions import ASSUMED_RATE
 from .near_misses import cheaper_than
 from .showing import candidate_at
-from .wording import broken_clause, compared, cost_of, machine_name, method_name, name_of, span
+from .wording import age, broken_clause, compared, cost_of, machine_name, method_name, name_of, span
 
 if TYPE_CHECKING:
     from .candidates import Bills
+    from .choice import Settlement
     from .market import Market
-    from .results import Candidate
+    from .results import Candidate, NearMiss
 
 
 def lost_sentences(
@@ -32,31 +36,70 @@ def lost_sentences(
     said.extend(_fastest(market, bills, choice))
     said.extend(_methods(market, bills, choice))
     for miss in cheaper_than(market, cost):
-        clause = broken_clause(miss.limit, miss.candidate, market.job, needed=miss.required, allowed=miss.allowed)
-        said.append(f"{name_of(miss.candidate)} would cost {cost_of(miss.candidate)}, but {clause}.")
+        allowed = float("nan") if miss.allowed is None else miss.allowed
+        clause = broken_clause(miss.limit, miss.candidate, market.job, needed=miss.required, allowed=allowed)
+        joined = " if it fitted: it" if miss.limit in FIXED else ", but"
+        said.append(f"{name_of(miss.candidate)} would cost {cost_of(miss.candidate)}{joined} {clause}.")
     return tuple(said)
 
 
-def plan_notes(market: Market, choices: tuple[Candidate, ...]) -> tuple[str, ...]:
-    """Return what the reader has to know: assumptions behind the choice that move its figures."""
+def plan_notes(
+    settled: Settlement, choices: tuple[Candidate, ...], missed: tuple[NearMiss, ...] = ()
+) -> tuple[str, ...]:
+    """Return what the reader has to know: assumptions behind the choice, or the ways out, that move their figures."""
+    market = settled.market
     notes: list[str] = []
     if any(len(variant.tunings) > 1 for variant in market.grid.variants):
         notes.append("rsLoRA scales the adapter's output by another constant and costs what LoRA costs.")
+    notes.extend(_sweep(market, choices))
+    if settled.lifted:
+        notes.append(
+            "The method fits this machine without sharding or offload, but then no plan keeps every limit: they are "
+            "there for the sake of speed, which makes the estimate less certain."
+        )
     for choice in choices:
-        offer = choice.offer
-        if offer.pricing_model is PricingModel.SPOT:
-            notes.append(_spot_note(market))
-        if offer.price_class is PriceClass.LIST:
-            age_s = (market.now - offer.observed_at).total_seconds()
-            age = span(max(age_s, 0.0))
-            notes.append(f"The price of {offer.provider} is a list price observed {age} ago.")
-        if choice.nodes > 1 and offer.network_bytes_per_s is None:
-            notes.append(f"The network between {choice.nodes} nodes is unknown ({offer.instance_type}): assumed.")
-        if any(item.name == "disk" for item in choice.quote.items):
-            notes.append("Disk is priced at an assumed rate; it may be included.")
+        notes.extend(_choice_notes(market, choice))
+    for candidate in (*choices, *(miss.candidate for miss in missed)):
+        if candidate.nodes > 1 and candidate.offer.network_bytes_per_s is None:
+            where = f"{candidate.nodes} nodes is unknown ({candidate.offer.instance_type})"
+            notes.append(f"The network between {where}: it is assumed, and the time with it.")
+    notes.extend(_coverage(market))
     if any(choice.recipe.tuning.value == "full" for choice in choices):
         notes.append("Full fine-tuning keeps fp32 master weights (mixed precision); pure 16-bit halves its memory.")
     return tuple(dict.fromkeys(notes))
+
+
+def _choice_notes(market: Market, choice: Candidate) -> list[str]:
+    notes = []
+    offer = choice.offer
+    if warning := caution(choice.recipe, choice.gpu):
+        notes.append(warning)
+    if offer.pricing_model is PricingModel.SPOT:
+        notes.append(_spot_note(market))
+    if offer.price_class is PriceClass.LIST:
+        seen = age((market.now - offer.observed_at).total_seconds())
+        notes.append(f"The price of {offer.provider} is a list price observed {seen} ago.")
+    if any(item.name == "disk" for item in choice.quote.items):
+        notes.append("Disk is priced at an assumed rate; it may be included.")
+    return notes
+
+
+def _sweep(market: Market, choices: tuple[Candidate, ...]) -> list[str]:
+    """Return how many GPUs a sweep takes at once: the deadline is met because no run waits for another."""
+    if market.job.runs == 1 or not choices:
+        return []
+    gpus = sum(choice.offer.gpu_count * choice.nodes * choice.runs for choice in choices)
+    return [
+        f"All {market.job.runs} runs at once take {gpus} GPUs; the most that may be used are {market.job.max_gpus}."
+    ]
+
+
+def _coverage(market: Market) -> list[str]:
+    """Return that machines of several GPUs have no known price, where the job allows only such providers."""
+    asked = {name.casefold() for name in market.job.providers}
+    missing = missing_multi_gpu(asked, offers=market.offers.offers) if asked else ()
+    note = multi_gpu_note(missing) if asked and set(missing) == asked else None
+    return [note] if note else []
 
 
 def _fastest(market: Market, bills: Bills, choice: Candidate) -> list[str]:

@@ -1,11 +1,13 @@
-"""Near misses: for each limit the candidates that break it alone, what relaxing it would take, and what that costs."""
+"""Near misses: the candidates just outside the limits, what letting one in takes, and what a run costs then."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .admission import FITTING
 from .candidates import (
     UNKNOWN_SPEED,
     Bills,
@@ -15,39 +17,45 @@ from .candidates import (
     budget_micro,
     factorise,
     join,
-    over_budget,
+    join_in_parts,
 )
-from .constraints import BUDGET, HARDWARE_LIMITS, LIMITS, PLACE_LIMITS, UNITS, bit, names_of
-from .results import NearMiss
-from .showing import candidate_at
-from .wording import broken_clause, cost_of, name_of, relaxing
+from .constraints import BUDGET, FIXED, HARDWARE_LIMITS, LIMITS, PLACE_LIMITS, SIMPLER, Slack, bit, names_of
+from .market import survey
+from .pareto import undominated
+from .ways_out import another_loss, near_miss_at, too_small
 
 if TYPE_CHECKING:
-    from optimizer.physics.runs import Floats
+    from datetime import datetime
+
+    from optimizer.physics.runs import Bools, Floats, Ints
+    from optimizer.workload.job import Job
+    from providers.offer import PriceSnapshot
 
     from .market import Market
+    from .results import NearMiss
+    from .tables import Tables
 
-_ON_HARDWARE = frozenset(name for name, _, _ in HARDWARE_LIMITS)
+_ON_HARDWARE = frozenset(name for name, _, _ in HARDWARE_LIMITS) | {SIMPLER}
 _ON_PLACES = frozenset(name for name, _, _ in PLACE_LIMITS)
-_BY_DEGREES = frozenset({"memory", "host_memory", "nvme", "deadline", "max_price_age", BUDGET, "max_gpus", "max_nodes"})
-"""Limits that can be broken a little or a lot. For the others the least relaxing is the cheapest."""
-_FIXED = frozenset({"memory", "host_memory", "nvme"})
-"""Nobody can relax these, so that the cheapest machine is always hopelessly small: only the nearest is told."""
+_BY_DEGREES = frozenset({"deadline", "max_price_age", BUDGET, "max_gpus", "max_nodes"})
+"""Limits that can be broken a little or a lot. For the others the least relaxing is the cheapest; those of machines
+nobody can relax, and the cheapest machine is always hopelessly small, so only the nearest is told."""
 
 
-def near_misses(market: Market) -> tuple[NearMiss, ...]:
-    """Return, limit by limit, the cheapest candidate that breaks it alone and the one that breaks it least.
+def near_misses(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime) -> tuple[NearMiss, ...]:
+    """Return the ways out of an infeasible job: relaxing what one of them names makes it feasible.
 
-    Where every candidate breaks at least two limits, the one answer is the cheapest of those that break the fewest.
+    Limit by limit the cheapest candidate that breaks it alone and the one that breaks it least. Where no candidate
+    breaks a single limit that can be relaxed, the cheapest of those that break the fewest is told too, with all of its
+    limits. For a job that fits no machine, a recipe that does.
     """
-    found: list[NearMiss] = []
-    for limit in LIMITS:
-        if limit == "speed_known":
-            continue
-        bills = _breaking_only(market, limit)
-        if bills.count:
-            found.extend(_told(market, limit, bills))
-    return tuple(found) if found else _fewest(market)
+    market = all_runs_alike(survey(job, snapshot, tables, now=now, wide=True))
+    found = _ways_out(market)
+    if not _one_is_enough(found) and SIMPLER in market.hardware.slacks:
+        lifted = _ways_out(market.without(SIMPLER))
+        found = lifted if _one_is_enough(lifted) or not found else found
+    fused = None if _fits_somewhere(market) else another_loss(job, snapshot, tables, now=now)
+    return (*found, *([fused] if fused is not None else []))
 
 
 def cheaper_than(market: Market, cost_micro: int) -> tuple[NearMiss, ...]:
@@ -55,83 +63,173 @@ def cheaper_than(market: Market, cost_micro: int) -> tuple[NearMiss, ...]:
     where nobody can relax the limit (memory) the one that comes nearest to keeping it."""
     found = []
     for limit in LIMITS:
-        bills = _breaking_only(market, limit, sparse=limit not in _FIXED)
-        cheaper = bills.take(bills.expected_micro < cost_micro)
-        if limit == "speed_known" or cheaper.count == 0:
+        if limit in {"speed_known", SIMPLER}:
             continue
-        nearest = limit in _FIXED
+        bills = _breaking_only(market, limit)
+        cheaper = bills.take(bills.expected_micro < cost_micro)
+        if cheaper.count == 0:
+            continue
+        nearest = limit in FITTING
         at = _least(market, limit, cheaper) if nearest else _cheapest(cheaper)
         found.append(_near_miss(market, (limit,), cheaper, at, kind="least" if nearest else "cheapest"))
     return tuple(found)
 
 
-def _breaking_only(market: Market, limit: str, *, sparse: bool = False) -> Bills:
-    """Return the bills that break exactly `limit`; `sparse` leaves out those that cannot be the cheapest."""
-    hardware_mask = bit(limit) if limit in _ON_HARDWARE else 0
-    place_mask = bit(limit) if limit in _ON_PLACES else 0
-    rows = allowed_rows(market, hardware_mask)
-    places = allowed_places(market, place_mask)
-    by_price_only = sparse or limit not in _BY_DEGREES or limit == "max_price_age"
-    bills = join(market, factorise(market, rows) if by_price_only else rows, places)
-    over = over_budget(market.job, bills)
+def all_runs_alike(market: Market) -> Market:
+    """Return the market with every run of a sweep on the same candidate, so that a near miss stands for the job.
+
+    What a plan mixes, the solver decides; but a sweep that is infeasible is so with all its runs alike, and relaxing
+    what they break together makes it feasible.
+    """
+    runs, rows = market.job.runs, market.hardware
+    if runs == 1 or "max_gpus" not in rows.slacks:
+        return market
+    counts = np.array([offer.gpu_count for offer in market.offers.offers], dtype=np.float64)
+    gpus = np.zeros(rows.start.shape[0] - 1)
+    gpus[market.places.klass] = counts[market.places.offer] * market.places.nodes
+    allowed = rows.slacks["max_gpus"].allowed
+    needed = runs * gpus[rows.klass]
+    slack = Slack(needed=needed, allowed=allowed, margin=allowed - needed)
+    mask = (rows.broken & ~bit("max_gpus")) | np.where(slack.broken, bit("max_gpus"), 0)
+    return replace(market, hardware=replace(rows, slacks=rows.slacks | {"max_gpus": slack}, broken=mask))
+
+
+def _ways_out(market: Market) -> tuple[NearMiss, ...]:
+    found: list[NearMiss] = []
+    for limit in LIMITS:
+        if limit in {"speed_known", SIMPLER}:
+            continue
+        bills = _breaking_only(market, limit)
+        if bills.count:
+            found.extend(_told(market, limit, bills))
+    found = _once_elsewhere(found)
+    return tuple(found) if _one_is_enough(found) else (*found, *_fewest(market, told=bool(found)))
+
+
+def _once_elsewhere(found: list[NearMiss]) -> list[NearMiss]:
+    """Return the near misses without those that send the reader to the same larger machine for another reason."""
+    seen: set[tuple[object, ...]] = set()
+    kept = []
+    for miss in found:
+        where = (miss.candidate.offer.key, miss.candidate.recipe)
+        if miss.limit in FITTING and miss.flags and where in seen:
+            continue
+        if miss.limit in FITTING and miss.flags:
+            seen.add(where)
+        kept.append(miss)
+    return kept
+
+
+def _one_is_enough(found: list[NearMiss] | tuple[NearMiss, ...]) -> bool:
+    return any(not miss.also and miss.flags for miss in found)
+
+
+def _breaking_only(market: Market, limit: str) -> Bills:
+    """Return the bills that break exactly `limit`, without those that can be neither the cheapest nor the nearest."""
+    rows = allowed_rows(market, bit(limit) if limit in _ON_HARDWARE else 0)
+    places = allowed_places(market, bit(limit) if limit in _ON_PLACES else 0)
+    # A limit on time, money or GPUs is broken least where times are least, and factorising keeps those.
+    rows = _least_needing(market, limit, rows) if limit in FITTING else factorise(market, rows)
+    bills = join(market, rows, places)
+    over = _over_budget(market, bills)
     return bills.take(over if limit == BUDGET else ~over)
 
 
+def _least_needing(market: Market, limit: str, rows: Ints) -> Ints:
+    """Return of the rows that break a limit of machines the one of each class and variant that needs least.
+
+    Classes that some recipe of the variant fits have none: there the limit is not what is in the way.
+    """
+    hardware = market.hardware
+    group = hardware.klass * len(market.grid.variants) + hardware.variant
+    fitting = np.zeros(int(group.max(initial=0)) + 1, dtype=np.bool_)
+    fitting[group[(hardware.broken & sum(map(bit, FITTING))) == 0]] = True
+    rows = rows[~fitting[group[rows]]]
+    order = rows[np.lexsort((hardware.expected_s[rows], hardware.slacks[limit].needed[rows], group[rows]))]
+    _, first = np.unique(group[order], return_index=True)
+    return np.sort(order[first])
+
+
+def _over_budget(market: Market, bills: Bills) -> Bools:
+    allowed = budget_micro(market.job)
+    if allowed is None:
+        return np.zeros(bills.count, dtype=np.bool_)
+    over: Bools = bills.high_micro * market.job.runs > allowed
+    return over
+
+
+def _fits_somewhere(market: Market) -> bool:
+    """Return whether a recipe that was asked for fits a machine that may be used, time and money aside."""
+    rows = market.hardware
+    reachable = np.zeros(rows.start.shape[0] - 1, dtype=np.bool_)
+    reachable[market.places.klass[market.places.broken == 0]] = True
+    limits = (*FITTING, "speed_known", "method", "max_gpus", "max_nodes")
+    mask = sum(bit(limit) for limit in limits)
+    return bool((reachable[rows.klass] & ((rows.broken & mask) == 0)).any())
+
+
 def _told(market: Market, limit: str, bills: Bills) -> list[NearMiss]:
-    cheapest = _cheapest(bills)
-    if limit not in _BY_DEGREES:
-        return [_near_miss(market, (limit,), bills, cheapest, kind="cheapest")]
-    needed = _needed(market, limit, bills)
     least = _least(market, limit, bills)
-    if limit in _FIXED or needed[least] == needed[cheapest]:
-        return [_near_miss(market, (limit,), bills, least, kind="least")]
-    return [
-        _near_miss(market, (limit,), bills, cheapest, kind="cheapest"),
-        _near_miss(market, (limit,), bills, least, kind="least"),
-    ]
+    if limit in FITTING:
+        nearest = _near_miss(market, (limit,), bills, least, kind="least")
+        return [nearest if nearest.allowed is None else too_small(market, nearest)]
+    cheapest = _cheapest(bills)
+    told = [_near_miss(market, (limit,), bills, cheapest, kind="cheapest")]
+    if limit in _BY_DEGREES:
+        needed = _needed(market, limit, bills)
+        if needed[least] == needed[cheapest]:
+            return [replace(told[0], kind="least")]
+        told.append(_near_miss(market, (limit,), bills, least, kind="least"))
+    return told
 
 
-def _fewest(market: Market) -> tuple[NearMiss, ...]:
-    rows = np.flatnonzero((market.hardware.broken & UNKNOWN_SPEED) == 0)
-    bills = join(market, rows, np.arange(market.places.count))
-    if bills.count == 0:
+def _fewest(market: Market, *, told: bool) -> tuple[NearMiss, ...]:
+    """Return the cheapest of the candidates that break the fewest limits, all of which somebody can relax.
+
+    Where there is none, and nothing else is `told`, the cheapest of those that break the fewest limits of any kind.
+    """
+    rows = _undominated_alike(market, np.flatnonzero((market.hardware.broken & UNKNOWN_SPEED) == 0))
+    fixed = sum(bit(limit) for limit in FIXED)
+    best: tuple[tuple[bool, int, float], Bills] | None = None
+    for bills in join_in_parts(market, rows, np.arange(market.places.count)):
+        masks = broken_of(market, bills)
+        counts = sum(((masks & bit(limit)) != 0).astype(np.int64) for limit in LIMITS)
+        stuck = (masks & fixed) != 0
+        at = int(np.lexsort((bills.expected_micro, counts, stuck))[0])
+        key = (bool(stuck[at]), int(np.asarray(counts)[at]), float(bills.expected_micro[at]))
+        if best is None or key < best[0]:
+            best = key, bills.take(np.array([at]))
+    if best is None or (told and best[0][0]):
         return ()
-    masks = broken_of(market, bills)
-    counts = np.zeros(masks.shape, dtype=np.int64)
-    for limit in LIMITS:
-        counts += (masks & bit(limit)) != 0
-    best = int(np.lexsort((bills.expected_micro, counts))[0])
-    limits = names_of(int(masks[best]))
-    return (_near_miss(market, limits, bills, best, kind="cheapest"),) if limits else ()
+    limits = names_of(int(broken_of(market, best[1])[0]))
+    return (_near_miss(market, limits, best[1], 0, kind="cheapest"),) if limits else ()
+
+
+def _undominated_alike(market: Market, rows: Ints) -> Ints:
+    """Return of rows (ascending) of one class and variant that break the same limits those that no other beats."""
+    hardware = market.hardware
+    group = hardware.klass[rows] * len(market.grid.variants) + hardware.variant[rows]
+    group = group * (1 << len(LIMITS)) + hardware.broken[rows]
+    order = np.argsort(group, kind="stable")
+    ordered = rows[order]
+    times = [hardware.expected_s[ordered], hardware.finish_s[ordered], hardware.high_s[ordered]]
+    return np.sort(ordered[undominated(group[order], times)])
 
 
 def figures_of(market: Market, limit: str, bills: Bills) -> tuple[Floats, Floats]:
-    """Return what each bill needs of a limit and what the limit allows, both of shape (n,) in the unit of the limit."""
+    """Return what each bill needs of a limit and what the limit allows, both of shape (n,) in the unit of the limit.
+
+    NaN where it is unknown what is allowed.
+    """
     return _needed(market, limit, bills), _allowed(market, limit, bills)
 
 
 def _near_miss(market: Market, limits: tuple[str, ...], bills: Bills, at: int, *, kind: str) -> NearMiss:
-    candidate = candidate_at(market, int(bills.place[at]), int(bills.hardware[at]), runs=market.job.runs)
     one = bills.take(np.array([at]))
-    clauses, changes = [], []
-    figures = []
-    for limit in limits:
-        needed, allowed = float(_needed(market, limit, one)[0]), float(_allowed(market, limit, one)[0])
-        figures.append((needed, allowed))
-        clauses.append(broken_clause(limit, candidate, market.job, needed=needed, allowed=allowed))
-        changes.append(relaxing(limit, needed=needed))
-    return NearMiss(
-        limit=limits[0],
-        required=figures[0][0],
-        allowed=figures[0][1],
-        unit=UNITS[limits[0]],
-        candidate=candidate,
-        sentence=(
-            f"{name_of(candidate)} {'; '.join(clauses)}: {'; '.join(changes)}, and a run costs {cost_of(candidate)}."
-        ),
-        kind=kind,
-        also=limits[1:],
-    )
+    figures = {
+        limit: (float(_needed(market, limit, one)[0]), float(_allowed(market, limit, one)[0])) for limit in limits
+    }
+    return near_miss_at(market, int(one.place[0]), int(one.hardware[0]), figures, kind=kind)
 
 
 def _cheapest(bills: Bills) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.physics.tabulate import Machine
-from providers.offer import BillingTerms, PriceClass, PricingModel
+from providers.offer import EXCLUDING_FLAGS, BillingTerms, PriceClass, PricingModel
 
 from .price_age import price_sigma
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from providers.offer import Offer, PriceSnapshot
 
 NANO_PER_HOUR_TO_MICRO_PER_S = 1.0 / (1000.0 * 3600.0)
+AHEAD = "observed after now"
+CLOCKS_DIFFER_S = 300.0
+"""A price may be this much younger than `now`: the clock of its source runs ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +60,19 @@ class OfferColumns:
 def lay_out_offers(snapshot: PriceSnapshot, gpus: GpuTable, *, now: datetime) -> OfferColumns:
     """Return the usable offers of a snapshot as columns, each key once: newest observation, then cheapest.
 
-    Unusable, and counted by reason: a GPU that the table does not know or that nobody trains on, a price that is not
-    in dollars, a price of zero that is not the user's own (a defect of the source, not a gift).
+    Unusable, and counted by reason (`why_unusable`): a price that nobody had seen at `now`, a GPU that the table does
+    not know or that nobody trains on, a price that is not in dollars, a price of zero that is not the user's own.
     """
-    distinct = _once_per_key(snapshot.offers)
+    seen = [offer for offer in snapshot.offers if not is_ahead(offer, now=now)]
+    distinct = _once_per_key(seen)
     unusable: Counter[str] = Counter()
-    if len(snapshot.offers) > len(distinct):
-        unusable["older or dearer duplicate of another offer"] = len(snapshot.offers) - len(distinct)
+    if len(snapshot.offers) > len(seen):
+        unusable[AHEAD] = len(snapshot.offers) - len(seen)
+    if len(seen) > len(distinct):
+        unusable["older or dearer duplicate of another offer"] = len(seen) - len(distinct)
     usable = []
     for offer in distinct:
-        reason = _why_unusable(offer, gpus)
+        reason = why_unusable(offer, gpus, now=now)
         if reason is None:
             usable.append(offer)
         else:
@@ -95,10 +101,19 @@ def _preference(offer: Offer) -> tuple[float, int, str, str]:
     return (-offer.observed_at.timestamp(), offer.unit_price_nano, offer.source, repr(offer))
 
 
-def _why_unusable(offer: Offer, gpus: GpuTable) -> str | None:
+def is_ahead(offer: Offer, *, now: datetime) -> bool:
+    """Return whether a price was observed after `now`: a plan made then could not have seen it."""
+    return (offer.observed_at - now).total_seconds() > CLOCKS_DIFFER_S
+
+
+def why_unusable(offer: Offer, gpus: GpuTable, *, now: datetime) -> str | None:
+    """Return why an offer can never be a candidate, in words; None when it can."""
+    if is_ahead(offer, now=now):
+        return AHEAD
+    for flag in offer.flags:
+        if flag in EXCLUDING_FLAGS:
+            return EXCLUDING_FLAGS[flag]
     gpu = gpus.by_id.get(offer.gpu) if offer.gpu is not None else None
-    if offer.gpu is not None and offer.currency == "USD" and offer.excluded_because is not None:
-        return offer.excluded_because
     if gpu is None:
         return "GPU unknown to the table"
     if not gpu.trainable:
@@ -106,7 +121,7 @@ def _why_unusable(offer: Offer, gpus: GpuTable) -> str | None:
     if offer.currency != "USD":
         return "price not in USD"
     if offer.unit_price_nano == 0 and offer.price_class is not PriceClass.OWN:
-        return "price of zero"
+        return "price of zero"  # a defect of the source, not a gift
     return None
 
 

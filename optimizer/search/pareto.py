@@ -12,19 +12,20 @@ if TYPE_CHECKING:
     from optimizer.physics.runs import Floats, Ints
 
 
-def undominated(group: Ints, columns: Sequence[Floats]) -> Ints:
+def undominated(group: Ints, columns: Sequence[Floats], *, tie: Floats | None = None) -> Ints:
     """Return the rows (positions, ascending) of the Pareto set of every group; less is better in every column.
 
     `group` has shape (n,) and ascends; the columns have shape (n,) and hold no NaN. Of rows that are equal in every
-    column the first stays. Each round takes the lexicographically smallest row of every group, which nothing can
-    dominate, and drops what it dominates: as many rounds as the largest Pareto set has rows, usually one to four.
+    column the one with the smallest `tie` stays, of those the first. Each round takes the lexicographically smallest
+    row of every group, which nothing can dominate, and drops what it dominates: as many rounds as the largest Pareto
+    set has rows, usually one to four.
     """
     alive = np.arange(group.shape[0])
     kept: list[Ints] = []
     while alive.size:
         values = [column[alive] for column in columns]
         starts, sizes = _runs(group[alive])
-        first = _lexicographic_first(values, starts, sizes)
+        first = _lexicographic_first(values if tie is None else [*values, tie[alive]], starts, sizes)
         kept.append(alive[first])
         dominated = np.ones(alive.size, dtype=np.bool_)
         for column in values:

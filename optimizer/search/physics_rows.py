@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.physics.axes import Offload, code
-from optimizer.physics.duration import checkpoint_bytes, checkpoint_download_bytes, estimate_duration
+from optimizer.physics.duration import (
+    checkpoint_bytes,
+    checkpoint_download_bytes,
+    checkpoint_interval_s,
+    checkpoint_write_s,
+    estimate_duration,
+)
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.runs import Runs
 from optimizer.physics.tabulate import machine_columns, model_columns
@@ -50,7 +56,11 @@ class PhysicsRows:
     finish_s: Floats
     """Time within which the run ends with the confidence asked for."""
     restart_s: Floats
-    checkpoint_s: Floats
+    segment_s: Floats
+    """Work between two checkpoints and the write of one: what an interruption can destroy."""
+    checkpoint_every_s: Floats
+    """Seconds of training between two checkpoints: what the job states, otherwise what the duration assumes; 0: none
+    but the last."""
 
     @property
     def count(self) -> int:
@@ -91,8 +101,8 @@ def evaluate_runs(job: Job, runs: Runs, tables: Tables) -> PhysicsRows:
         runs=runs, throughput=speed, tokens=float(job.tokens), overheads=job.overheads, constants=tables.speed
     )
     parts = duration.parts_s
-    every = job.overheads.checkpoint_every_s
-    writes = parts["train"] / every + 1.0 if every > 0 else np.ones(1)
+    every = checkpoint_interval_s(runs, job.overheads.checkpoint_every_s, tables.speed.duration)
+    write = checkpoint_write_s(runs, tables.speed.duration)
     disk = job.overheads.disk_bytes
     if disk is None:
         checkpoint = checkpoint_bytes(runs, tables.speed.duration)
@@ -110,5 +120,7 @@ def evaluate_runs(job: Job, runs: Runs, tables: Tables) -> PhysicsRows:
         disk_bytes=np.broadcast_to(need, shape),
         finish_s=np.broadcast_to(duration.quantile(job.confidence_ppm / 1e6), shape),
         restart_s=np.broadcast_to(parts["setup"] + parts["download"] + parts["load"], shape),
-        checkpoint_s=np.broadcast_to(parts["checkpoints"] / writes, shape),
+        # Without checkpoints all of the training is lost.
+        segment_s=np.broadcast_to(np.where(every > 0.0, every, parts["train"]) + write, shape),
+        checkpoint_every_s=np.broadcast_to(every, shape),
     )

@@ -63,6 +63,9 @@ class MemoryReading:
     parts_bytes: Mapping[str, int]
     load_parts_bytes: Mapping[str, int]
     basis: Basis
+    fit_probability_ppm: int | None = None
+    """Chance in millionths that training and loading fit into `usable_bytes`, by the intervals of both (lognormal).
+    The contract is that the high end fits: at least 900,000. What is beyond is headroom."""
 
     @property
     def needed(self) -> Estimate:
@@ -106,18 +109,33 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearMiss:
-    """The cheapest candidate that breaks this limit only: what relaxing the limit would take, and cost."""
+    """A candidate just outside the limits: what it breaks, what relaxing that would take, and what a run costs then.
+
+    `limit`, `required`, `allowed`, `unit` are the first of the limits that it breaks; `broken` holds all of them.
+    """
 
     limit: str
     required: float
-    allowed: float
+    allowed: float | None
+    """None where it is unknown what is allowed (host memory or disk of a node that nobody states)."""
     unit: str
     candidate: Candidate
+    """The way out. For a machine that is too small (memory, host memory, NVMe) the cheapest known one that is not."""
     sentence: str
     kind: str = "cheapest"
-    """`cheapest` of those that break this limit only, or the one that relaxes it `least` where that is another one."""
+    """`cheapest` of those that break these limits only, the one that relaxes them `least` where that is another one, or
+    `recipe`: no limit is relaxed, but the recipe changed."""
     also: tuple[str, ...] = ()
-    """Further limits that must give way too; empty unless no candidate breaks a single limit only."""
+    """Further limits that must give way too; empty where relaxing one limit is enough."""
+    broken: Mapping[str, float] = field(default_factory=dict)
+    """Every limit that must give way, with the value that lets `candidate` in, in the unit of the limit."""
+    allows: Mapping[str, float | None] = field(default_factory=dict)
+    """What each of them allows now; None where that is unknown."""
+    flags: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What to say to `plan` to let `candidate` in, all of it: flag and values (several: repeat the flag; none: leave it
+    out), each in the place of what was said, rounded to the generous side. Empty where no flags do."""
+    priced: bool = True
+    """False where `candidate` stands for a machine that is not known to exist: its cost and time mean nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +151,8 @@ class Rival:
     source: str
     source_date: str
     notes: str
+    stands_for: str = ""
+    """Whose price it is: of "models of this size", of "every size", or of "another model" by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +232,8 @@ class Explanation:
     """Why what `spec` names is not the choice. `verdict`: chosen | dearer | infeasible | absent.
 
     `candidate` is the cheapest that matches (for infeasible: of those that break the fewest limits), `broken` the
-    limits it breaks with (needed, allowed) in the units of the constraints; `choice` is what the plan takes.
+    limits it breaks with (needed, allowed) in the units of the constraints, NaN where unknown; `choice` is what the
+    plan takes.
     """
 
     spec: str
@@ -223,3 +244,5 @@ class Explanation:
     broken: Mapping[str, tuple[float, float]]
     made_at: datetime | None = None
     """The moment that ages and deadlines were judged at; set by the use case."""
+    snapshot: SnapshotReport | None = None
+    """Which prices were seen, and how old they are."""

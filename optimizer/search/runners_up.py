@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .choice import ranking
 from .showing import candidate_at
 
 if TYPE_CHECKING:
-    from optimizer.physics.runs import Ints
-
     from .candidates import Bills
     from .market import Market
     from .results import Candidate
@@ -44,8 +43,3 @@ def runners_up(market: Market, bills: Bills, choices: tuple[Candidate, ...], *, 
         shown[where] = shown.get(where, PER_MACHINE) - 1
         found.append(candidate_at(market, int(bills.place[at]), int(bills.hardware[at])))
     return tuple(found)
-
-
-def ranking(market: Market, bills: Bills) -> Ints:
-    """Return the positions of the bills, best first: cost, finish time, then the order in which they stand."""
-    return np.lexsort((market.hardware.finish_s[bills.hardware], bills.expected_micro))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optimizer.physics.results import BOUNDS
+from optimizer.physics.throughput import Z90
 from providers.basis import BASES, Basis, Estimate, weakest
 from providers.offer import PricingModel
 
@@ -74,6 +77,7 @@ def candidate_at(market: Market, place: int, hardware: int, *, runs: int = 1) ->
 def memory_reading(memory: MemoryColumns, *, usable_bytes: int) -> MemoryReading:
     """Return a memory estimate of shape (1,) as a reading; whole bytes, the parts sum to `allocated.expected`."""
     basis = BASES[int(memory.basis[0])]
+    fits = min(fit_probability(one, usable_bytes) for one in (memory.required, memory.load_required))
     allocated = _whole(memory.allocated, basis)
     return MemoryReading(
         usable_bytes=usable_bytes,
@@ -88,7 +92,17 @@ def memory_reading(memory: MemoryColumns, *, usable_bytes: int) -> MemoryReading
         parts_bytes=_whole_parts(memory.parts),
         load_parts_bytes=_whole_parts(memory.load_parts),
         basis=basis,
+        fit_probability_ppm=round(fits * 1e6),
     )
+
+
+def fit_probability(needed: Interval, usable_bytes: float) -> float:
+    """Return the chance that a need of shape (1,), lognormal between its ends, is at most `usable_bytes`."""
+    expected, high = float(needed.expected[0]), float(needed.high[0])
+    if high <= expected:
+        return float(expected <= usable_bytes)
+    sigma = math.log(high / expected) / Z90
+    return NormalDist().cdf(math.log(usable_bytes / expected) / sigma)
 
 
 def speed_reading(speed: ThroughputColumns) -> SpeedReading:

@@ -1,4 +1,5 @@
-"""Reading what a person asks "why not ...?" about: a GPU, a place, a method, a pricing model, or several of them."""
+"""Reading what a person asks "why not ...?" about: a GPU, a place, a method, a pricing model, how state is held, or
+several of them. Upper and lower case are alike."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from providers.offer import PricingModel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from optimizer.physics.recipe import Recipe
     from providers.gpus import GpuTable
     from providers.offer import Offer
 
@@ -19,7 +21,12 @@ METHODS = ("full", "lora", "qlora", "dora", "rslora")
 FILLER = frozenset({"in", "on", "at", "with", "of", "the", "a", "an", "and", "for", "instead", "from"})
 _BITS = re.compile(r"(16|8|4)[- ]?bits?", re.IGNORECASE)
 _NODES = re.compile(r"(\d+)[- ]?nodes?", re.IGNORECASE)
-_COUNT = re.compile(r"(?:(\d+)x|x(\d+))", re.IGNORECASE)
+_COUNT = re.compile(r"(?:(\d+)x|x(\d+)|(\d+)[- ]?gpus?)", re.IGNORECASE)
+_METHOD_AT_WIDTH = re.compile(r"(full|lora|qlora|dora|rslora)[- ]?(16|8|4)(?:[- ]?bits?)?", re.IGNORECASE)
+ASKABLE = (
+    "a GPU, provider, region, instance type, method, width (4-bit), count (8x), nodes, spot, zero3, offload or "
+    "checkpointing"
+)
 _PRICING = {
     "spot": PricingModel.SPOT,
     "preemptible": PricingModel.SPOT,
@@ -27,6 +34,22 @@ _PRICING = {
     "on_demand": PricingModel.ON_DEMAND,
     "ondemand": PricingModel.ON_DEMAND,
     "reserved": PricingModel.RESERVED,
+}
+_SHARDINGS = {
+    **{name: {name} for name in ("ddp", "zero1", "zero2", "zero3", "fsdp")},
+    **{f"zero{dash}{stage}": {f"zero{stage}"} for dash in "- " for stage in "123"},
+    "sharding": {"zero3", "fsdp"}, "sharded": {"zero3", "fsdp"}, "zero": {"zero1", "zero2", "zero3"},
+    "no sharding": {"none", "ddp"}, "without sharding": {"none", "ddp"}, "unsharded": {"none", "ddp"},
+}  # fmt: skip
+_OFFLOADS = {
+    "offload": {"cpu", "nvme"}, "offloading": {"cpu", "nvme"}, "cpu offload": {"cpu"}, "cpu offloading": {"cpu"},
+    "nvme offload": {"nvme"}, "nvme offloading": {"nvme"}, "nvme": {"nvme"}, "no offload": {"none"},
+    "without offload": {"none"}, "no offloading": {"none"}, "without offloading": {"none"},
+}  # fmt: skip
+_KINDS = ("", "gradient ", "activation ", "full ")
+_CHECKPOINTING = {
+    **{f"{kind}checkpointing": True for kind in _KINDS},
+    **{f"{no} {kind}checkpointing": False for no in ("no", "without") for kind in _KINDS},
 }
 LONGEST_NAME = 5
 """Words that a name ("NVIDIA RTX 6000 Ada Generation") may have."""
@@ -46,6 +69,9 @@ class Spec:
     pricing_model: PricingModel | None = None
     gpu_count: int | None = None
     nodes: int | None = None
+    shardings: frozenset[str] = frozenset()
+    offloads: frozenset[str] = frozenset()
+    checkpointing: bool | None = None
 
     def names_offer(self, offer: Offer) -> bool:
         """Return whether an offer is among what is asked about, methods and node counts aside."""
@@ -62,12 +88,22 @@ class Spec:
         """Return whether a method at a width is among what is asked about."""
         return (not self.methods or method in self.methods) and (self.bits is None or self.bits == bits)
 
+    def names_recipe(self, recipe: Recipe) -> bool:
+        """Return whether how a recipe holds its state is among what is asked about."""
+        recomputes = recipe.checkpointing.value != "none"
+        return (
+            (not self.shardings or recipe.sharding.value in self.shardings)
+            and (not self.offloads or recipe.offload.value in self.offloads)
+            and (self.checkpointing is None or self.checkpointing == recomputes)
+        )
+
 
 def parse_spec(text: str, *, offers: Sequence[Offer], gpus: GpuTable) -> Spec:
     """Return what `text` names: words in any order, joined by spaces, commas, "+", "in", "on", "with".
 
     A GPU is an id, an alias, or a chip ("H100" stands for all its forms). Raises JobError naming the first word that
-    is no GPU, provider, region, zone, instance type, method, width, count or pricing model.
+    is no GPU, provider, region, zone, instance type, method, width, count, pricing model, sharding, offload or
+    checkpointing, and the known name that comes nearest to it.
     """
     words = [word for word in re.split(r"[\s,+]+", text.strip()) if word]
     found = _Found(offers, gpus)
@@ -82,10 +118,7 @@ def parse_spec(text: str, *, offers: Sequence[Offer], gpus: GpuTable) -> Spec:
                 break
         else:
             raise JobError(
-                where="command line",
-                key="why-not",
-                value=words[at],
-                allowed="a GPU, provider, region, instance type, method, width (4-bit), count (8x), nodes, or spot",
+                where="command line", key="why-not", value=words[at], allowed=ASKABLE + found.nearest(words[at])
             )
     if not found.named:
         raise JobError(where="command line", key="why-not", value=text, allowed="something to ask about")
@@ -103,11 +136,22 @@ class _Found:
         self.named = False
         self._sets: dict[str, set[str]] = {
             "gpus": set(), "providers": set(), "regions": set(), "instance_types": set(), "methods": set(),
+            "shardings": set(), "offloads": set(),
         }  # fmt: skip
         self._bits: int | None = None
         self._pricing: PricingModel | None = None
         self._count: int | None = None
         self._nodes: int | None = None
+        self._checkpointing: bool | None = None
+
+    def nearest(self, word: str) -> str:
+        """Return the known name that comes nearest to an unknown word, as a question; empty where none is near."""
+        from difflib import get_close_matches
+
+        gpus = {name.lower() for gpu in self._gpus.by_id.values() for name in (gpu.id, gpu.chip)}
+        known = {*METHODS, *self._providers, *self._regions, *self._types, *gpus, *_PRICING, *_SHARDINGS, *_OFFLOADS}
+        close = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.7)
+        return f"; did you mean {close[0]}?" if close else ""
 
     def take(self, name: str) -> bool:
         """Recognise one name; False when it is nothing known."""
@@ -119,15 +163,12 @@ class _Found:
         """Return all that was recognised."""
         return Spec(
             text=text,
-            gpus=frozenset(self._sets["gpus"]),
-            providers=frozenset(self._sets["providers"]),
-            regions=frozenset(self._sets["regions"]),
-            instance_types=frozenset(self._sets["instance_types"]),
-            methods=frozenset(self._sets["methods"]),
+            **{kind: frozenset(names) for kind, names in self._sets.items()},
             bits=self._bits,
             pricing_model=self._pricing,
             gpu_count=self._count,
             nodes=self._nodes,
+            checkpointing=self._checkpointing,
         )
 
     def _take_word(self, word: str) -> bool:
@@ -154,6 +195,20 @@ class _Found:
         if word in {"full fine-tuning", "full finetuning", "full ft"}:
             self._sets["methods"].add("full")
             return True
+        return self._take_recipe_word(word)
+
+    def _take_recipe_word(self, word: str) -> bool:
+        for kind, names in (("shardings", _SHARDINGS), ("offloads", _OFFLOADS)):
+            if word in names:
+                self._sets[kind] |= names[word]
+                return True
+        if word in _CHECKPOINTING:
+            self._checkpointing = _CHECKPOINTING[word]
+            return True
+        if match := _METHOD_AT_WIDTH.fullmatch(word):
+            self._sets["methods"].add(match[1])
+            self._bits = int(match[2])
+            return True
         return False
 
     def _gpu_ids(self, word: str) -> set[str]:
@@ -167,7 +222,7 @@ class _Found:
         elif match := _NODES.fullmatch(name):
             self._nodes = int(match[1])
         elif match := _COUNT.fullmatch(name):
-            self._count = int(match[1] or match[2])
+            self._count = int(match[1] or match[2] or match[3])
         else:
             return False
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, isnan
 from typing import TYPE_CHECKING
 
 from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
@@ -55,9 +55,20 @@ def span(seconds: float) -> str:
     return format_duration(round(seconds / grain) * grain)
 
 
+def age(seconds: float) -> str:
+    """Return how long ago something was: "183 days", below two days as `span`; never less than nothing."""
+    days = round(max(seconds, 0.0) / 86400.0)
+    return f"{days} days" if days >= 2 else span(max(seconds, 0.0))
+
+
 def at_least(seconds: float) -> str:
     """Return a span that is long enough: whole minutes, rounded up."""
     return format_duration(ceil(seconds / 60.0) * 60.0)
+
+
+def counted(count: int, one: str, more: str) -> str:
+    """Return a count with the words that go with it: "1 offer matches", "3 offers match"."""
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def compared(cost_micro: int, base_micro: int) -> str:
@@ -73,13 +84,15 @@ def compared(cost_micro: int, base_micro: int) -> str:
 
 
 def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, allowed: float) -> str:
-    """Return one clause that says by how much `candidate` breaks `limit`."""
+    """Return one clause that says by how much `candidate` breaks `limit`; `allowed` is NaN where it is unknown."""
+    if isnan(allowed):
+        return _unknown_clause(limit, needed=needed)
     clauses = {
         "memory": f"needs {format_bytes(needed)} of GPU memory (high end), and {format_bytes(allowed)} are usable",
-        "host_memory": f"needs {format_bytes(needed)} of host memory (high end), and "
-        + (f"the node has {format_bytes(allowed)}" if allowed > 0 else "the memory of the node is unknown"),
-        "nvme": f"needs {format_bytes(needed)} of local NVMe, and "
-        + (f"the node has {format_bytes(allowed)}" if allowed > 0 else "the node's disk is unknown"),
+        "host_memory": (
+            f"needs {format_bytes(needed)} of host memory (high end), and the node has {format_bytes(allowed)}"
+        ),
+        "nvme": f"needs {format_bytes(needed)} of local NVMe, and the node has {format_bytes(allowed)}",
         "speed_known": "has no known speed",
         "deadline": (
             f"needs {span(needed)} (at {job.confidence_ppm / 1e4:g} % confidence), "
@@ -89,16 +102,17 @@ def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, 
         "max_complexity": (
             f"is of complexity {candidate.complexity}, and the ceiling is {_level(COMPLEXITY_ORDER, allowed)}"
         ),
-        "method": f"{method_name(candidate)} was not asked for",
-        "max_gpus": f"uses {needed:.0f} GPUs, and the limit is {allowed:.0f}",
+        "method": "was not asked for",
+        "max_gpus": f"uses {needed:.0f} GPUs{_at_once(job)}, and the limit is {allowed:.0f}",
         "max_nodes": f"uses {needed:.0f} nodes, and the limit is {allowed:.0f}",
         "provider": f"is at {candidate.offer.provider}, and only {', '.join(job.providers)} may be used",
         "region": f"is in {candidate.offer.region}, and only {', '.join(job.regions)} may be used",
         "gpu": f"is a {candidate.gpu.id}, and only {', '.join(job.gpus)} may be used",
         "exclude_gpu": f"is a {candidate.gpu.id}, which is excluded",
         "pricing_model": _pricing_clause(candidate, job),
-        "max_price_age": (f"has a price {span(max(needed, 0.0))} old, and at most {span(allowed)} are accepted"),
+        "max_price_age": f"has a price {age(needed)} old, and at most {span(allowed)} are accepted",
         "budget": f"may cost {format_usd(round(needed))} (high end), and the budget is {format_usd(round(allowed))}",
+        "simpler": f"is not needed: without {_burden(candidate)} the method fits that machine too",
     }
     return clauses[limit]
 
@@ -121,10 +135,38 @@ def relaxing(limit: str, *, needed: float) -> str:
         "gpu": "allow this GPU",
         "exclude_gpu": "do not exclude this GPU",
         "pricing_model": "allow this pricing model",
-        "max_price_age": f"accept prices {at_least(max(needed, 1.0))} old, or refresh them",
-        "budget": f"raise the budget to {format_usd(round(needed))}",
+        "max_price_age": f"accept prices {age_of_at_least(needed)} old, or refresh them",
+        "budget": f"raise the budget to {dollars_of(needed)}",
     }
     return changes[limit]
+
+
+def dollars_of(micro: float) -> str:
+    """Return an amount of micro-dollars rounded up to whole cents: "$0.52"."""
+    return format_usd(ceil(micro / 10_000.0) * 10_000)
+
+
+def age_of_at_least(seconds: float) -> str:
+    """Return an age that is old enough: whole days, below two days whole minutes."""
+    days = ceil(seconds / 86400.0)
+    return f"{days} days" if days > 2 else at_least(max(seconds, 1.0))
+
+
+def _unknown_clause(limit: str, *, needed: float) -> str:
+    kind = "host memory (high end), and the memory of the node is unknown"
+    if limit == "nvme":
+        kind = "local NVMe, and the node's disk is unknown"
+    return f"needs {format_bytes(needed)} of {kind}"
+
+
+def _at_once(job: Job) -> str:
+    return f" ({job.runs} runs at once)" if job.runs > 1 else ""
+
+
+def _burden(candidate: Candidate) -> str:
+    """Return what makes a recipe more complicated than it needs to be."""
+    recipe = candidate.recipe
+    return "offload" if recipe.offload.value != "none" else recipe.sharding.value.upper().replace("ZERO", "ZeRO-")
 
 
 def _pricing_clause(candidate: Candidate, job: Job) -> str:

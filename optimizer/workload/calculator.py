@@ -5,12 +5,23 @@ Everything else in the project refines it: set-up, checkpoints, interruptions, b
 
 from __future__ import annotations
 
-import math
-
 from providers.errors import JobError
 
 _WHERE = "calculate"
 _SECONDS_PER_HOUR = 3600
+_EXACT = 2**53 - 1
+"""The largest whole number that a JSON document holds: tokens, seconds and millionths of a dollar stay below."""
+
+MOST: dict[str, float] = {
+    "tokens_per_sample": 1e7,
+    "n_samples": 1e12,
+    "epochs": 1e4,
+    "tps_per_gpu": 1e9,
+    "num_gpus": 1e6,
+    "utilization": 1,
+    "price_per_gpu_hour": 10_000,
+}
+"""The largest value of each input; a larger one is a typing error. All but the price are above 0."""
 
 
 def estimate_cost(  # noqa: PLR0917 the published signature, called by position
@@ -29,8 +40,8 @@ def estimate_cost(  # noqa: PLR0917 the published signature, called by position
     cost_usd = train_hours x price_per_gpu_hour x num_gpus
 
     The document that the formula comes from leaves out the 3600 and so calls seconds hours; its cost table, in real
-    hours, only follows with it. `utilization` is a fraction in (0, 1]. Raises JobError for anything that is not a
-    finite number above zero, and for a utilization above 1.
+    hours, only follows with it. `utilization` is a fraction in (0, 1]; a price of 0 is a machine that costs nothing.
+    Raises JobError for anything that is not a number above zero and at most `MOST`, and for a product beyond 2^53.
     """
     inputs = {
         "tokens_per_sample": tokens_per_sample,
@@ -42,25 +53,33 @@ def estimate_cost(  # noqa: PLR0917 the published signature, called by position
         "price_per_gpu_hour": price_per_gpu_hour,
     }
     for key, value in inputs.items():
-        _require_positive(key, value)
-    if utilization > 1:
-        raise JobError(where=_WHERE, key="utilization", value=utilization, allowed="a fraction above 0, at most 1")
+        _require(key, value, most=MOST[key], zero=key == "price_per_gpu_hour")
     tokens_total = tokens_per_sample * n_samples * epochs
-    hours = tokens_total / (tps_per_gpu * num_gpus * utilization) / _SECONDS_PER_HOUR
+    speed = tps_per_gpu * num_gpus * utilization
+    # Tiny factors may underflow to a speed of nothing.
+    hours = tokens_total / speed / _SECONDS_PER_HOUR if speed else float("inf")
     cost = hours * price_per_gpu_hour * num_gpus
-    if not all(map(math.isfinite, (tokens_total, hours, cost))):
-        raise JobError(where=_WHERE, key="cost_usd", value=cost, allowed="inputs whose product stays finite")
+    for key, product, what in (
+        ("n_samples", tokens_total, "tokens in all"),
+        ("tps_per_gpu", hours * _SECONDS_PER_HOUR, "seconds of training"),
+        ("price_per_gpu_hour", cost * 1_000_000, "millionths of a dollar"),
+    ):
+        if product > _EXACT:
+            allowed = f"inputs that make at most {_EXACT} {what}, and these make {product:.4g}"
+            raise JobError(where=_WHERE, key=key, value=inputs[key], allowed=allowed)
     return {"tokens_total": tokens_total, "train_hours": hours, "cost_usd": cost}
 
 
 def gpu_hours(wall_hours: float, num_gpus: int) -> float:
     """Return GPU-hours of `num_gpus` GPUs that ran side by side for `wall_hours`."""
-    _require_positive("wall_hours", wall_hours)
-    _require_positive("num_gpus", num_gpus)
+    _require("wall_hours", wall_hours, most=_EXACT)
+    _require("num_gpus", num_gpus, most=MOST["num_gpus"])
     return wall_hours * num_gpus
 
 
-def _require_positive(key: str, value: object) -> None:
+def _require(key: str, value: object, *, most: float, zero: bool = False) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type,operator]
-        raise JobError(where=_WHERE, key=key, value=value, allowed="a finite number above 0")
+    # NaN compares as neither, so it is refused like everything else out of range.
+    if not number or not (value > 0 or (zero and value == 0)) or value > most:  # type: ignore[operator]
+        span = f"from 0 to {most:.15g}" if zero else f"above 0, at most {most:.15g}"
+        raise JobError(where=_WHERE, key=key, value=value, allowed=f"a number {span}")

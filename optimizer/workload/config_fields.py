@@ -24,10 +24,12 @@ class ConfigFields:
 
     def error(self, key: str, allowed: str) -> JobError:
         """Return the error that names the file, `key`, what it holds and what is allowed."""
-        return JobError(where=self.file, key=key, value=self._values.get(key, "missing"), allowed=allowed)
+        return JobError(where=self.file, key=key, value=self._values.get(key), allowed=allowed)
 
-    def whole(self, *keys: str, default: int | None = None, least: int = 1) -> int:
+    def whole(self, *keys: str, default: int | None = None, least: int = 1, usual: str | None = None) -> int:
         """Return the first of `keys` that is there (null counts as absent), else `default`.
+
+        `usual` is the key that an error names when none is there (default: the first).
 
         Raises JobError when none is there and there is no default, and for anything but a whole number >= `least`.
         """
@@ -39,7 +41,7 @@ class ConfigFields:
                 raise self.error(key, f"a whole number from {least} to {WHOLE_MAX}")
             return value
         if default is None:
-            raise self.error(keys[0], f"required: a whole number (or one of the keys {', '.join(keys)})")
+            raise self.error(usual or keys[0], f"required: a whole number (or one of the keys {', '.join(keys)})")
         return default
 
     def flag(self, key: str, *, default: bool) -> bool:

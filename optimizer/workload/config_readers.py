@@ -81,7 +81,8 @@ def read_llama(fields: ConfigFields, model_type: str) -> tuple[Shape, Extras]:
 
 def _dense_width(fields: ConfigFields) -> int:
     """The dense MLP's width; Llama-4 keeps it under a key of its own beside that of the experts."""
-    return fields.whole("intermediate_size_mlp", "intermediate_size", "moe_intermediate_size")
+    usual = "intermediate_size"
+    return fields.whole("intermediate_size_mlp", usual, "moe_intermediate_size", usual=usual)
 
 
 def _qkv_bias(fields: ConfigFields, model_type: str) -> bool:

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 
+LATER_KEYS = frozenset(
+    {
+        "account", "calibrate_with", "charge", "dataset_digest", "plot", "policy", "requote", "robust", "seed",
+        "simulate",
+    }
+)  # fmt: skip
+"""Keys of the job's language that no command of this version acts on: refused, because nobody would notice."""
+
+
 def first_error(
     error: ValidationError, model: type[BaseModel], values: Mapping[str, object]
 ) -> tuple[str, object, str]:
@@ -23,12 +32,17 @@ def first_error(
     value = values.get(key)
     known = list(model.model_fields)
     if detail["type"] == "extra_forbidden":
+        if key in LATER_KEYS:
+            return key, value, "not in this version: leave it out"
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
         hint = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
         return key, value, hint
     if isinstance(value, Mapping) and len(detail["loc"]) > 1:
         inner = str(detail["loc"][1])
         return f"{key}.{inner}", value.get(inner), _allowed(model, key)
+    if len(detail["loc"]) > 1 and isinstance(detail["loc"][1], int):
+        # One of several: the others may be right.
+        value = detail["input"]
     return key, value, _allowed(model, key)
 
 

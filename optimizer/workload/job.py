@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from providers.errors import JobError
+
 from .job_data import DataPlan, plan_data
+from .job_defaults import Defaults, note_unsaid
 from .job_limits import (
     confidence_ppm,
     deadline_moment,
@@ -15,6 +18,7 @@ from .job_limits import (
     refuse_senseless_widths,
     span_seconds,
     target_names,
+    widths_for,
 )
 
 if TYPE_CHECKING:
@@ -32,19 +36,22 @@ DEFAULT_RANK = 16
 DEFAULT_TARGETS = ("all-linear",)
 DEFAULT_MAX_GPUS = 64
 DEFAULT_MAX_NODES = 1
-DEFAULT_SETUP_MINUTES = 10.0
-DEFAULT_CHECKPOINT_S = 1800.0
+DEFAULT_ATTENTION = "sdpa"
+DEFAULT_LOSS = "standard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overheads:
-    """What a job costs and takes beside training. None is "not stated": the default of the model applies."""
+    """What a job costs and takes beside training. None is "not stated": the default of the model applies.
+
+    Unstated checkpoints are `max(30 min, 20 x the time one takes to write)` apart (`optimizer.physics.duration`).
+    """
 
     setup_s: float | None = None
     data_bytes: float = 0.0
     egress_bytes: float = 0.0
     disk_bytes: float | None = None
-    checkpoint_every_s: float = DEFAULT_CHECKPOINT_S
+    checkpoint_every_s: float | None = None
     eval_fraction: float = 0.0
     failed_run_multiplier: float = 1.0
     labelling_usd: Decimal = Decimal(0)
@@ -104,6 +111,10 @@ class Job:
     """One line per default that was used: "name = value (where it comes from)"."""
     basis: str
     """How well the token count and lengths are known (providers.basis): measured with a tokenizer, assumed without."""
+    loss: str = DEFAULT_LOSS
+    """Kind of cross-entropy, which decides the memory of the logits: standard, triton or fused."""
+    attention: str = DEFAULT_ATTENTION
+    """Attention kernel: flash, sdpa or eager."""
 
     def padding_factor(self, micro_batch: int) -> float:
         """Return processed tokens per real token (>= 1) at a micro-batch; 1 where rows are packed or full."""
@@ -116,29 +127,6 @@ class Job:
         if self.packing or self.lengths is None:
             return None
         return self.lengths.truncated_mean(self.seq_len) * self.padding_factor(micro_batch)
-
-
-@dataclass(slots=True)
-class Defaults:
-    """The defaults that a job took, in the order in which they were taken."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def note(self, name: str, value: object, why: str) -> None:
-        """Add the line "name = value (why)"."""
-        self.lines.append(f"{name} = {value} ({why})")
-
-    def int_or(self, said: int | None, name: str, value: int, why: str = "default") -> int:
-        """Return what was said, or `value` after noting it."""
-        if said is None:
-            self.note(name, value, why)
-        return value if said is None else said
-
-    def word_or(self, said: str | None, name: str, value: str, why: str = "default") -> str:
-        """Return what was said, or `value` after noting it."""
-        if said is None:
-            self.note(name, value, why)
-        return value if said is None else said
 
 
 def complete_job(said: JobInput, *, models: ModelTable, gpus: GpuTable, now: datetime, where: str) -> Job:
@@ -173,11 +161,17 @@ def _assemble(
     defaults: Defaults,
 ) -> Job:
     rank = defaults.int_or(said.lora_rank, "LoRA rank", DEFAULT_RANK)
+    widths = widths_for(said.method, said.quantization, model=model, stack=said.stack, defaults=defaults, where=where)
     targets = _targets(said, model, rank=rank, where=where, defaults=defaults)
-    if said.method is None and said.quantization is None:
-        defaults.note("method and quantization", "all that make sense", "default")
-    if said.pricing_model is None:
-        defaults.note("pricing model", "on_demand, and spot where its price is fresh", "default")
+    optimizer = defaults.word_or(said.optimizer, "optimizer", "adamw")
+    stack = defaults.word_or(said.stack, "stack", "hf", "default, intervals widened")
+    # Unsloth's chunked cross-entropy is what the stack is; elsewhere it is an option.
+    loss = defaults.word_or(said.loss, "loss", "fused" if stack == "unsloth" else DEFAULT_LOSS)
+    attention = defaults.word_or(said.attention, "attention", DEFAULT_ATTENTION)
+    confidence = confidence_ppm(said.confidence, defaults=defaults, where=where)
+    max_gpus = defaults.int_or(said.max_gpus, "GPUs", DEFAULT_MAX_GPUS, "default, at most")
+    max_nodes = defaults.int_or(said.max_nodes, "nodes", DEFAULT_MAX_NODES, "default, at most")
+    note_unsaid(said, defaults)
     return Job(
         name=said.name or model.name,
         model=model,
@@ -189,18 +183,18 @@ def _assemble(
         lengths=data.lengths,
         runs=said.runs or DEFAULT_RUNS,
         methods=tuple(dict.fromkeys(said.method or ())),
-        quantization_bits=tuple(dict.fromkeys(said.quantization or ())),
+        quantization_bits=widths,
         objective=data.objective,
         lora_rank=rank,
         target_modules=targets,
-        optimizer=defaults.word_or(said.optimizer, "optimizer", "adamw"),
-        stack=defaults.word_or(said.stack, "stack", "hf", "default, intervals widened"),
+        optimizer=optimizer,
+        stack=stack,
         stack_known=said.stack is not None,
         prompt_tokens=data.prompt_tokens,
         response_tokens=data.response_tokens,
         reward_model=reward,
         deadline_at=deadline_moment(said.deadline, now=now, where=where),
-        confidence_ppm=confidence_ppm(said.confidence, defaults=defaults, where=where),
+        confidence_ppm=confidence,
         budget_usd=said.budget,
         quality_floor=said.quality_floor,
         max_complexity=said.max_complexity,
@@ -208,14 +202,16 @@ def _assemble(
         regions=tuple(dict.fromkeys(said.region or ())),
         gpus=gpus[0],
         exclude_gpus=gpus[1],
-        max_gpus=defaults.int_or(said.max_gpus, "GPUs", DEFAULT_MAX_GPUS, "default, at most"),
-        max_nodes=defaults.int_or(said.max_nodes, "nodes", DEFAULT_MAX_NODES, "default, at most"),
+        max_gpus=max_gpus,
+        max_nodes=max_nodes,
         pricing_models=tuple(dict.fromkeys(said.pricing_model or ())),
         max_price_age_s=span_seconds(said.max_price_age, key="max_price_age", where=where),
         executor=said.executor or "none",
-        overheads=_overheads(said, where=where, defaults=defaults),
+        overheads=_overheads(said, where=where),
         defaults_used=tuple(defaults.lines),
         basis=data.basis,
+        loss=loss,
+        attention=attention,
     )
 
 
@@ -229,16 +225,16 @@ def _targets(said: JobInput, model: ModelSpec, *, rank: int, where: str, default
     return targets
 
 
-def _overheads(said: JobInput, *, where: str, defaults: Defaults) -> Overheads:
-    if said.setup_minutes is None:
-        defaults.note("set-up", f"{DEFAULT_SETUP_MINUTES:g} min", "assumed")
+def _overheads(said: JobInput, *, where: str) -> Overheads:
     every = span_seconds(said.checkpoint_every, key="checkpoint_every", where=where)
+    if every is not None and every < 1.0:
+        raise JobError(where=where, key="checkpoint_every", value=said.checkpoint_every, allowed="at least 1s")
     return Overheads(
         setup_s=None if said.setup_minutes is None else 60.0 * said.setup_minutes,
         data_bytes=GB * (said.data_gb or 0.0),
         egress_bytes=GB * (said.egress_gb or 0.0),
         disk_bytes=None if said.disk_gb is None else GB * said.disk_gb,
-        checkpoint_every_s=DEFAULT_CHECKPOINT_S if every is None else every,
+        checkpoint_every_s=every,
         eval_fraction=said.eval_fraction or 0.0,
         failed_run_multiplier=1.0 if said.failed_run_multiplier is None else said.failed_run_multiplier,
         labelling_usd=said.labelling_usd or Decimal(0),

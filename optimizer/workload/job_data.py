@@ -23,7 +23,8 @@ DEFAULT_SEQ_LEN = 2048
 """Where only a number of tokens is said: a usual length for instruction tuning, basis `assumed`."""
 DEFAULT_GLOBAL_BATCH = 16
 PERCENTILE = 0.95
-TOKENS_MAX = 10**16
+TOKENS_MAX = 10**13
+"""Ten trillion, as for `tokens` themselves: half of what the largest models are pretrained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,9 @@ def plan_data(said: JobInput, *, model: ModelSpec, defaults: DefaultNotes, where
         raise JobError(where=where, key="seq_len", value=said.seq_len, allowed=allowed)
     amount = (_supervised if objective == "sft" else _preference)(said, model, defaults, where)
     if amount.tokens > TOKENS_MAX:
-        allowed = f"at most {TOKENS_MAX} in all; look at samples, tokens per sample and epochs"
-        raise JobError(where=where, key="tokens", value=amount.tokens, allowed=allowed)
+        key = next(key for key in ("samples", "pairs", "rollouts", "dataset", "tokens") if getattr(said, key))
+        allowed = f"at most {TOKENS_MAX} tokens in all, every epoch counted, and this makes {amount.tokens}"
+        raise JobError(where=where, key=key, value=getattr(said, key), allowed=allowed)
     if said.global_batch is None:
         defaults.note("global batch", f"{DEFAULT_GLOBAL_BATCH} sequences", "default")
     if said.packing is None:

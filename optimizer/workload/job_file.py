@@ -10,7 +10,7 @@ from providers.errors import JobError
 from .job_input import JobInput
 from .model_config import is_model_path
 
-PATH_KEYS: tuple[str, ...] = ("dataset", "tokenizer", "offers", "policy")
+PATH_KEYS: tuple[str, ...] = ("dataset", "tokenizer", "offers")
 """Keys that name files: relative to the job file, so that a job can be read from anywhere."""
 
 MODEL_KEYS: tuple[str, ...] = ("model", "reward_model")
@@ -26,7 +26,7 @@ def read_job_file(path: str | Path) -> JobInput:
     values = _read_toml(file)
     for key in (*PATH_KEYS, *MODEL_KEYS):
         value = values.get(key)
-        if isinstance(value, str) and (key in PATH_KEYS or is_model_path(value)):
+        if isinstance(value, str) and (key in PATH_KEYS or is_model_path(value, folder=file.parent)):
             values[key] = str(file.parent / Path(value).expanduser())
     return JobInput.from_mapping(values, where=str(file))
 

@@ -95,10 +95,14 @@ Moment = Annotated[str | datetime, BeforeValidator(_moment)]
 Number = Annotated[float, BeforeValidator(_number)]
 Money = Annotated[Decimal, BeforeValidator(_money)]
 
-TOKENS_MAX = 10**15
+# A JSON document holds whole numbers to 2^53 - 1 = 9.007e15: dollars are written there as millionths and gigabytes as
+# bytes, so that no figure of a job may pass 9e9 dollars or 9e6 gigabytes. Ten trillion tokens are half of what the
+# largest models are pretrained on.
+TOKENS_MAX = 10**13
 ROWS_MAX = 10**12
 LENGTH_MAX = 10**7
-USD_MAX = 10**12
+USD_MAX = 10**9
+GB_MAX = 9 * 10**6
 
 
 def _whole(low: int, high: int) -> Any:
@@ -106,7 +110,7 @@ def _whole(low: int, high: int) -> Any:
 
 
 def _within(low: float, high: float, what: str = "a number") -> Any:
-    return Field(default=None, ge=low, le=high, description=f"{what} from {low:g} to {high:g}")
+    return Field(default=None, ge=low, le=high, description=f"{what} from {low} to {high}")
 
 
 def _said(allowed: str) -> Any:
@@ -154,6 +158,12 @@ class JobInput(BaseModel):
         ]
         | None
     ) = _said("hf, torchtune, litgpt, unsloth, nemo, llm-foundry or torchtitan")
+    loss: Annotated[Literal["standard", "triton", "fused"], BeforeValidator(_word)] | None = _said(
+        "standard, triton or fused"
+    )
+    attention: Annotated[Literal["flash", "sdpa", "eager"], BeforeValidator(_word)] | None = _said(
+        "flash, sdpa or eager"
+    )
     pairs: StrictInt | None = _whole(1, ROWS_MAX)
     rollouts: StrictInt | None = _whole(1, ROWS_MAX)
     prompt_tokens: StrictInt | None = _whole(1, LENGTH_MAX)
@@ -178,7 +188,7 @@ class JobInput(BaseModel):
     max_nodes: StrictInt | None = _whole(1, 10_000)
     pricing_model: (
         Annotated[list[Literal["on_demand", "spot"]], BeforeValidator(_pricing_words), Field(min_length=1)] | None
-    ) = _said("on_demand, spot or both")
+    ) = _said("any of on_demand, spot")
     max_price_age: Text | None = _said("a span such as 24h")
     executor: Annotated[Literal["none", "policy", "skypilot"], BeforeValidator(_word)] | None = _said(
         "none, policy or skypilot"
@@ -194,9 +204,9 @@ class JobInput(BaseModel):
 
     # Overheads
     setup_minutes: Number | None = _within(0, 100_000, "minutes")
-    data_gb: Number | None = _within(0, 10_000_000, "gigabytes (10^9 bytes)")
-    egress_gb: Number | None = _within(0, 10_000_000, "gigabytes (10^9 bytes)")
-    disk_gb: Number | None = _within(0, 10_000_000, "gigabytes (10^9 bytes)")
+    data_gb: Number | None = _within(0, GB_MAX, "gigabytes (10^9 bytes)")
+    egress_gb: Number | None = _within(0, GB_MAX, "gigabytes (10^9 bytes)")
+    disk_gb: Number | None = _within(0, GB_MAX, "gigabytes (10^9 bytes)")
     checkpoint_every: Text | None = _said("a span such as 30m")
     eval_fraction: Number | None = _within(0, 1)
     failed_run_multiplier: Number | None = _within(1, 100)
@@ -207,14 +217,12 @@ class JobInput(BaseModel):
 
     # Control
     top: StrictInt | None = _whole(1, 1000)
-    robust: StrictBool | None = _said("true or false")
-    simulate: StrictInt | None = _whole(1, 10_000_000)
-    seed: StrictInt | None = _whole(0, 2**32 - 1)
     now: Moment | None = _said("a moment such as 2026-11-22T09:00Z")
-    account: Text | None = _said("an account alias")
-    charge: Text | None = _said("a budget id")
-    dataset_digest: Text | None = _said("the SHA-256 of the dataset")
-    policy: Text | None = _said("the path of a policy file")
+
+    # One recipe on one machine, for `estimate`; `optimizer.app.recipe_table` knows its keys.
+    recipe: dict[Text, StrictBool | StrictInt | StrictStr | float | Decimal] | None = _said(
+        'a table of single values: [recipe] gpu = "H100-SXM-80GB"'
+    )
 
     @model_validator(mode="wrap")
     @classmethod

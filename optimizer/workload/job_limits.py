@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from providers.errors import JobError, KnowledgeMissing
+from providers.gpus import normal_name
 from providers.units import MOMENT_ALLOWED, format_moment, parse_deadline, parse_duration
 
 from .models import ModelSpec, ModelTable, is_model_path, model_from_config
@@ -64,13 +64,20 @@ def _resolved(names: Sequence[str], *, key: str, table: GpuTable, where: str) ->
     for name in names:
         gpu = table.resolve(name)
         if gpu is None:
-            spellings = {known.lower(): known for known in (*table.by_id, *table.aliases)}
-            close = difflib.get_close_matches(name.lower(), list(spellings), n=3, cutoff=0.4)
-            shown = [spellings[match] for match in close] or sorted(table.by_id)[:5]
-            allowed = f"a GPU id or alias of the table, such as {', '.join(shown)}"
-            raise JobError(where=where, key=key, value=name, allowed=allowed)
+            raise JobError(where=where, key=key, value=name, allowed=gpu_advice(name, table))
         found.append(gpu.id)
     return tuple(dict.fromkeys(found))
+
+
+def gpu_advice(name: str, table: GpuTable) -> str:
+    """Return what to write in place of a GPU name that the table cannot resolve: which GPUs it could mean."""
+    close = table.close_names(name, limit=6)
+    words = set(normal_name(name).split("-"))
+    meant = [gpu for gpu in close if words <= set(normal_name(gpu).split("-"))]
+    if len(meant) > 1:
+        return f"one GPU, and that could be any of {', '.join(meant)}"
+    shown = close[:3] or tuple(sorted(table.by_id))[:5]
+    return f"a GPU id or alias of the table, such as {', '.join(shown)}"
 
 
 def refuse_senseless_widths(methods: Sequence[str] | None, quantization: Sequence[int] | None, *, where: str) -> None:
@@ -80,6 +87,41 @@ def refuse_senseless_widths(methods: Sequence[str] | None, quantization: Sequenc
             value = ",".join(str(bits) for bits in quantization)
             allowed = f"not with method {method}: {METHOD_BITS_REASON[method]}"
             raise JobError(where=where, key="quantization", value=value, allowed=allowed)
+
+
+def has_bare_experts(model: ModelSpec) -> bool:
+    """Return whether the experts of a model are bare tensors, which PEFT and the k-bit loaders pass over."""
+    return any(module.role == "expert" and not module.adaptable for module in model.linear_modules())
+
+
+def widths_for(
+    methods: Sequence[str] | None,
+    quantization: Sequence[int] | None,
+    *,
+    model: ModelSpec,
+    stack: str | None,
+    defaults: DefaultNotes,
+    where: str,
+) -> tuple[int, ...]:
+    """Return the widths asked for without repeats, empty for "all": 16 alone where the experts are bare tensors.
+
+    bitsandbytes replaces linear layers; experts kept as one tensor of three dimensions (gpt-oss, Llama-4, Granite) are
+    passed over and stay at 16 bits. Unsloth trains from checkpoints of its own that keep them as linear layers.
+    Raises JobError where 8 or 4 bits are asked for and cannot be had.
+    """
+    asked = tuple(dict.fromkeys(quantization or ()))
+    if stack == "unsloth" or not has_bare_experts(model):
+        return asked
+    reason = f"the experts of {model.name} are one bare tensor a layer, which the k-bit loaders pass over"
+    allowed = f"{reason}: 16 bits (or --stack unsloth, whose checkpoints hold them as linear layers)"
+    if set(asked) - {16}:
+        value = ",".join(str(bits) for bits in asked)
+        raise JobError(where=where, key="quantization", value=value, allowed=allowed)
+    if "qlora" in (methods or ()):
+        raise JobError(where=where, key="method", value="qlora", allowed=allowed)
+    if not asked:
+        defaults.note("width of the weights", 16, reason)
+    return (16,)
 
 
 def target_names(said: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -102,6 +144,9 @@ def deadline_moment(said: str | datetime | None, *, now: datetime, where: str) -
         return parse_deadline(said, now=now)
     except ValueError as err:
         raise JobError(where=where, key="deadline", value=said, allowed=str(err)) from err
+    except OverflowError as err:
+        allowed = f"a moment before the year 10000, seen from now ({format_moment(now)})"
+        raise JobError(where=where, key="deadline", value=said, allowed=allowed) from err
 
 
 def span_seconds(said: str | None, *, key: str, where: str) -> float | None:

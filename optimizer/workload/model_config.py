@@ -53,9 +53,18 @@ class _Dialect:
     activation: str = "silu"
 
 
-def is_model_path(model: str) -> bool:
-    """Return whether a model is named by a path: it ends in .json, or begins like a path."""
-    return model.endswith(".json") or model.startswith((".", "/", "~"))
+def is_model_path(model: str, *, folder: Path | None = None) -> bool:
+    """Return whether a model is named by a path: by its look, or because `org/name` is a folder with a config.json.
+
+    A name without a slash is always looked up in the table: a folder that happens to carry it changes nothing.
+    `folder` is what a relative path starts from (default: the working directory).
+    """
+    if model.endswith((".json", "/")) or model.startswith((".", "/", "~")):
+        return True
+    try:
+        return "/" in model and ((folder or Path()) / model / "config.json").is_file()
+    except (OSError, ValueError):  # too long for a file name, or a NUL in it: no path
+        return False
 
 
 def model_from_config(path: str | Path) -> ModelSpec:
@@ -70,6 +79,7 @@ def model_from_config(path: str | Path) -> ModelSpec:
     model_type = _model_type(fields, outer)
     dialect = _DIALECTS[model_type]
     shape, extras = dialect.read(fields, model_type)
+    _refuse_mismatches(fields, shape)
     tied = fields.flag("tie_word_embeddings", default=outer.flag("tie_word_embeddings", default=dialect.tied))
     folder = Path(outer.file).resolve().parent.name
     try:
@@ -84,6 +94,21 @@ def model_from_config(path: str | Path) -> ModelSpec:
         )
     except ValueError as err:
         raise JobError(where=outer.file, key="shape", value=model_type, allowed=str(err)) from err
+
+
+def _refuse_mismatches(fields: ConfigFields, shape: Shape) -> None:
+    """Raise JobError, naming the key as the file writes it, for counts that do not go together."""
+    heads, groups = shape["heads"], shape["kv_heads"]
+    if not shape.get("kv_lora_rank") and heads % groups:
+        keys = ("num_key_value_heads", "multi_query_group_num", "num_kv_heads", "n_head_kv")
+        # MPT keeps the key in an object of its own, `attn_config`.
+        key = next((key for key in keys if fields.has(key)), "kv_n_heads")
+        allowed = f"a divisor of the {heads} attention heads"
+        raise JobError(where=fields.file, key=key, value=groups, allowed=allowed)
+    experts, chosen = shape.get("moe_experts", 0), shape.get("moe_top_k", 0)
+    if chosen > experts:
+        key = "num_experts_per_tok" if fields.has("num_experts_per_tok") else "moe_topk"
+        raise JobError(where=fields.file, key=key, value=chosen, allowed=f"at most {experts}, the number of experts")
 
 
 def _layout(family: str, extras: Extras) -> Layout:

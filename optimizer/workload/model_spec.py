@@ -79,6 +79,7 @@ class ModelSpec:
     of embeddings that a projection lifts to `hidden`. `kv_lora_rank` > 0 means multi-head latent attention, with
     `q_lora_rank` (0: full query projection), `qk_nope_head_dim`, `qk_rope_head_dim`, `v_head_dim`. `extra_params` are
     held outside the decoder (vision tower, projector) and are never trained by text adapters.
+    `published_bytes_per_param` is the size of the published checkpoint over `total_params` (None: 2, in 16 bits).
     """
 
     name: str
@@ -111,6 +112,7 @@ class ModelSpec:
     qk_rope_head_dim: int = 0
     v_head_dim: int = 0
     extra_params: int = 0
+    published_bytes_per_param: float | None = None
     layout: Layout = LLAMA
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ _SAME_SHAPE_WORDS = re.compile(r"-(?:instruct|chat|it)(?=-)")
 _SEPARATORS = re.compile(r"[-_ /]+")
 _TEXT_COLUMNS = frozenset({"name", "hf_id", "mlp_kind", "source", "notes"})
 _FLAG_COLUMNS = frozenset({"tied_embeddings", "qkv_bias"})
+_REAL_COLUMNS = frozenset({"published_bytes_per_param"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,8 @@ def _spec(row: Mapping[str, str]) -> ModelSpec:
             values[field.name] = text
         elif field.name in _FLAG_COLUMNS:
             values[field.name] = text == "yes"
+        elif field.name in _REAL_COLUMNS:
+            values[field.name] = float(text)
         else:
             values[field.name] = int(text)
     values.setdefault("hf_id", "")

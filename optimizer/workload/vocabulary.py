@@ -7,6 +7,8 @@ QUANTIZATION_BITS: tuple[int, ...] = (16, 8, 4)
 OBJECTIVES: tuple[str, ...] = ("sft", "dpo", "ppo")
 OPTIMIZERS: tuple[str, ...] = ("adamw", "adamw-8bit", "paged-adamw-8bit", "adafactor", "sgd")
 STACKS: tuple[str, ...] = ("hf", "torchtune", "litgpt", "unsloth", "nemo", "llm-foundry", "torchtitan")
+LOSSES: tuple[str, ...] = ("standard", "triton", "fused")
+ATTENTIONS: tuple[str, ...] = ("flash", "sdpa", "eager")
 PRICING_MODELS: tuple[str, ...] = ("on_demand", "spot")
 EXECUTORS: tuple[str, ...] = ("none", "policy", "skypilot")
 

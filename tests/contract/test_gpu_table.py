@@ -16,7 +16,7 @@ ROWS = list(csv.DictReader(resources.files("providers").joinpath("data/gpus.csv"
 ALL_IDS = sorted(TABLE.by_id)
 AMD_OR_NVIDIA = [gpu_id for gpu_id in ALL_IDS if TABLE.by_id[gpu_id].vendor in {"NVIDIA", "AMD"}]
 NO_BF16 = {"pascal", "volta", "turing"}
-FP8 = {"ada", "hopper", "blackwell", "blackwell-consumer", "cdna3", "cdna4"}
+FP8 = {"ada", "ada-consumer", "hopper", "blackwell", "blackwell-consumer", "cdna3", "cdna4"}
 
 
 def test_the_table_reaches_from_t4_to_b300_and_mi300x() -> None:

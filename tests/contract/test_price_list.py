@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from importlib import resources
 
 import pytest
 
 from optimizer.search.offers_columns import lay_out_offers
 from providers.bundled import load_billing, load_bundled_offers
 from providers.gpus import load_gpus
+from providers.machines import load_machines
 from providers.offer import EXCLUDING_FLAGS, NANO, NOTICE_FLAGS, Offer, PriceClass, PricingModel
 from providers.snapshot import make_snapshot
 
@@ -17,6 +20,8 @@ GPUS = load_gpus()
 OFFERS = load_bundled_offers(GPUS)
 CANDIDATES = [offer for offer in OFFERS if offer.excluded_because is None]
 BIG_CLOUDS = {"aws", "azure", "gcp"}
+MACHINES = load_machines()
+DATA = resources.files("providers").joinpath("data")
 BY_TYPE = {(offer.provider, offer.instance_type): offer for offer in OFFERS}
 
 
@@ -143,6 +148,7 @@ def test_the_chip_of_the_machine(provider: str, instance_type: str, gpu: str, co
         ("modified_card", "gpuhub", "rtx-4090-48gb"),
         ("per_gpu_of_node", "hyperstack", "h100-sxm"),
         ("retired", "azure", "Standard_NC6s_v3"),
+        ("retired", "azure", "Standard_NC24rs_v3"),
         ("confidential", "azure", "Standard_NCC40ads_H100_v5"),
         ("confidential", "dataoorts", "nova-rtx-pro-6000-cc"),
     ],
@@ -170,6 +176,13 @@ def test_secure_and_community_are_different_offers() -> None:
     community = offer_of("runpod", "rtx-4090", variant="community")
     secure = offer_of("runpod", "rtx-4090", variant="secure")
     assert (community.unit_price_nano, secure.unit_price_nano) == (340_000_000, 690_000_000)
+    assert (community.flags, secure.flags) == (("marketplace",), ())
+
+
+def test_hosts_of_private_persons_are_a_marketplace() -> None:
+    hosts = [offer for offer in OFFERS if offer.variant in {"community", "marketplace"}]
+    assert {offer.provider for offer in hosts} == {"akash", "runpod", "spheron"}
+    assert all("marketplace" in offer.flags for offer in hosts)
 
 
 def test_an_assumed_form_factor_is_the_slower_one_and_says_so() -> None:
@@ -196,3 +209,67 @@ def test_the_search_never_sees_an_excluded_offer() -> None:
     now = max(offer.observed_at for offer in OFFERS) + timedelta(days=1)
     columns = lay_out_offers(make_snapshot(OFFERS), GPUS, now=now)
     assert [offer.key for offer in columns.offers if offer.excluded_because is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "instance_type", "gbit_s", "disk_gb"),
+    [
+        ("aws", "p3dn.24xlarge", 100, 1_800),
+        ("aws", "p4d.24xlarge", 400, 8_000),
+        ("aws", "p5.48xlarge", 3_200, 30_720),
+        ("aws", "p5.4xlarge", 100, 3_840),
+        ("aws", "p6-b300.48xlarge", 6_400, 30_720),
+        ("aws", "g5.12xlarge", 40, 3_800),
+        ("aws", "g5.48xlarge", 100, 7_600),
+        ("aws", "p3.16xlarge", 25, 0),
+        ("gcp", "a2-highgpu-8g", 100, None),
+        ("gcp", "a2-ultragpu-8g", 100, 3_000 * 1.073741824),
+        ("gcp", "a3-highgpu-8g", 800, 6_000 * 1.073741824),
+        ("gcp", "a3-megagpu-8g", 1_600, 6_000 * 1.073741824),
+        ("gcp", "g2-standard-96", 100, None),
+        ("azure", "Standard_ND96asr_v4", 1_600, 6_000 * 1.073741824),
+        ("azure", "Standard_ND96amsr_A100_v4", 1_600, 6_400 * 1.073741824),
+        ("azure", "Standard_ND96isr_H100_v5", 3_200, 28 * 1_024 * 1.073741824),
+        ("azure", "Standard_ND96is_noIB_H100_v5", 80, 28 * 1_024 * 1.073741824),
+        ("azure", "Standard_ND96isr_MI300X_v5", 3_200, 28 * 1_024 * 1.073741824),
+        ("azure", "Standard_NC96ads_A100_v4", 80, 3_840),
+        ("azure", "Standard_NV72ads_A10_v5", 80, None),
+    ],
+)
+def test_network_and_disks_of_the_machine(
+    provider: str, instance_type: str, gbit_s: float, disk_gb: float | None
+) -> None:
+    """3,200 Gbit/s is 400 GB/s; a single unknown network would make every multi-node plan assume Ethernet."""
+    offer = BY_TYPE[provider, instance_type]
+    assert offer.network_bytes_per_s == gbit_s * 1e9 / 8
+    assert offer.disk_bytes == (None if disk_gb is None else pytest.approx(disk_gb * 1e9, rel=1e-12))
+
+
+def test_every_big_cloud_machine_that_spans_nodes_has_a_network() -> None:
+    several = [offer for offer in CANDIDATES if offer.provider in BIG_CLOUDS and offer.gpu_count > 1]
+    unknown = {offer.instance_type for offer in several if offer.network_bytes_per_s is None}
+    assert unknown == {f"Standard_ND96{kind}_H100_v5" for kind in ("is_flex", "isf", "isrf")}
+
+
+def test_every_machine_row_is_sourced_and_dated() -> None:
+    sources = {row["key"] for row in csv.DictReader(DATA.joinpath("sources.csv").read_text("utf-8").splitlines())}
+    rows = list(csv.DictReader(DATA.joinpath("machines.csv").read_text("utf-8").splitlines()))
+    keys = [(row["provider"], row["instance_type"]) for row in rows]
+    assert keys == sorted(keys)
+    assert len(keys) == len(MACHINES) >= 110
+    for row in rows:
+        assert {row["network_source"], row["disk_source"]} - {""} <= sources, row
+        assert row["network_gbit_s"] or row["disk_bytes"], row
+        assert date(2026, 1, 1) <= date.fromisoformat(row["checked_on"]) <= date(2026, 12, 31)
+
+
+def test_a_larger_machine_of_a_family_has_no_slower_network() -> None:
+    families: dict[tuple[str, str, str | None], list[Offer]] = {}
+    for offer in CANDIDATES:
+        if offer.provider in {"aws", "gcp"}:
+            family = offer.instance_type.split(".")[0].rpartition("-")[0] or offer.instance_type.split(".")[0]
+            families.setdefault((offer.provider, family, offer.gpu), []).append(offer)
+    for family, offers in families.items():
+        steps = sorted((offer.gpu_count, offer.vcpus or 0, offer.network_bytes_per_s or 0.0) for offer in offers)
+        by_gpus = {count: max(net for gpus, _, net in steps if gpus == count) for count, _, _ in steps}
+        assert list(by_gpus.values()) == sorted(by_gpus.values()), family

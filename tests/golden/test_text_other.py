@@ -53,6 +53,14 @@ def test_an_estimate_at_a_given_price_says_so(invented_estimate: EstimateAnswer)
     assert "at $1.60 per GPU-hour, as given" in text or "at $1.61 per GPU-hour, as given" in text
 
 
+def test_an_estimate_says_what_to_know_of_its_offer(invented_estimate: EstimateAnswer) -> None:
+    assert invented_estimate.offer is not None
+    offer = dataclasses.replace(invented_estimate.offer, flags=("virtualised_gpu",))
+    text = format_estimate(dataclasses.replace(invented_estimate, offer=offer), NARROW)
+    assert "  Notice    GPU reached over a network\n" in text
+    assert "Notice" not in format_estimate(invented_estimate, NARROW)
+
+
 @pytest.mark.parametrize(
     ("fits", "expected", "verdict"),
     [(True, True, "Fits  "), (False, True, "May fit  "), (False, False, "Does not fit  ")],
@@ -115,6 +123,20 @@ def test_a_price_list_reads_as_written_down(price_list: PriceListAnswer, golden:
     golden("prices.txt", format_prices(price_list, NARROW))
 
 
+def test_a_price_that_no_plan_chooses_is_marked(price_list: PriceListAnswer) -> None:
+    flags = (("marketplace",), ("gpu_price_only", "marketplace"), ())
+    rows = tuple(
+        dataclasses.replace(row, offer=dataclasses.replace(row.offer, flags=flag, gpu="ZETA-9-64GB"))
+        for row, flag in zip(price_list.offers, flags, strict=True)
+    )
+    text = format_prices(dataclasses.replace(price_list, offers=rows), NARROW)
+    table = text.splitlines()[2:5]
+    assert [line.split()[-1] for line in table] == ["m", "-m", "min"]
+    words = " ".join(text.split())
+    assert "-: never chosen, --json says why · m: marketplace host · snapshot" in words
+    assert max(text_width(line) for line in text.splitlines()) <= 80
+
+
 def test_an_empty_price_list_says_so(price_list: PriceListAnswer) -> None:
     text = format_prices(dataclasses.replace(price_list, offers=()), NARROW)
     assert text == "Prices  0 of 1,234 offers, per hour\n  No offer passes the filters.\n"
@@ -122,6 +144,12 @@ def test_an_empty_price_list_says_so(price_list: PriceListAnswer) -> None:
 
 def test_the_matrices_read_as_written_down(golden: Compare) -> None:
     golden("methods.txt", format_methods(load_matrices(), None, NARROW))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_line_of_the_matrices_is_wider_than_the_terminal(width: int) -> None:
+    text = format_methods(load_matrices(), None, Style(width=width))
+    assert max(text_width(line) for line in text.splitlines()) <= width
 
 
 def test_a_decision_stands_on_top(golden: Compare) -> None:
@@ -163,6 +191,15 @@ def test_a_verdict_is_put_in_words(invented_explanation: Explanation, verdict: s
     assert text.splitlines()[0] == f"Why not Zeta 9 on mars?  {words}"
     assert "Limits broken" not in text
     assert ("the choice" in text.partition("\n")[2]) is (verdict != "chosen")
+
+
+def test_an_explanation_says_what_to_know_of_both_offers(invented_explanation: Explanation) -> None:
+    assert invented_explanation.candidate is not None
+    offer = dataclasses.replace(invented_explanation.candidate.offer, flags=("restricted_region",))
+    asked = dataclasses.replace(invented_explanation.candidate, offer=offer)
+    text = format_explanation(dataclasses.replace(invented_explanation, candidate=asked), NARROW)
+    assert text.endswith("\nNotice\n  asked about  restricted region, opened on request\n")
+    assert "Notice" not in format_explanation(invented_explanation, NARROW)
 
 
 def test_an_explanation_without_a_candidate_is_a_sentence(invented_explanation: Explanation) -> None:

@@ -11,15 +11,16 @@ import pytest
 
 from optimizer.report.style import Style
 from optimizer.report.table import text_width
-from optimizer.report.text_infeasible import relaxing_flag, replace_flag
+from optimizer.report.text_infeasible import replace_flag
 from optimizer.report.text_plan import format_plan
 from optimizer.search.results import PlanStatus
 from providers.basis import Basis, Estimate
+from providers.offer import PricingModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from optimizer.search.results import Plan
+    from optimizer.search.results import Candidate, NearMiss, Plan
 
     Compare = Callable[[str, str], None]
 
@@ -45,8 +46,8 @@ def test_a_sweep_reads_as_written_down(invented_sweep: Plan, golden: Compare) ->
     golden("plan-sweep.txt", format_plan(invented_sweep, NARROW))
 
 
-def test_an_infeasible_plan_reads_as_written_down(invented_infeasible_plan: Plan, golden: Compare) -> None:
-    golden("plan-infeasible.txt", format_plan(invented_infeasible_plan, NARROW, words=WORDS))
+def test_an_infeasible_plan_reads_as_written_down(infeasible_plan: Plan, golden: Compare) -> None:
+    golden("plan-infeasible.txt", format_plan(infeasible_plan, NARROW, words=WORDS))
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 132])
@@ -102,22 +103,59 @@ def test_a_free_machine_is_no_division_by_zero(invented_plan: Plan) -> None:
     assert re.search(r"^  Cost +\$0 ", text, flags=re.MULTILINE)
 
 
-def test_a_near_miss_names_the_flag_that_would_let_it_in(invented_infeasible_plan: Plan) -> None:
+@pytest.fixture
+def infeasible_plan(invented_infeasible_plan: Plan) -> Plan:
+    """The invented infeasible plan, its near miss with the flags that let it in."""
     (miss,) = invented_infeasible_plan.near_misses
-    assert relaxing_flag(miss) == ("--deadline", "26h")
-    over = dataclasses.replace(miss, limit="budget", unit="usd_micro", required=12_000_001.0, allowed=5_000_000.0)
-    assert relaxing_flag(over) == ("--budget", "13")
-    floor = dataclasses.replace(miss, limit="quality_floor", unit="levels", required=4.0, allowed=2.0)
-    assert relaxing_flag(floor) == ("--quality-floor", "med-high")
-    ceiling = dataclasses.replace(miss, limit="max_complexity", unit="levels", required=2.0, allowed=0.0)
-    assert relaxing_flag(ceiling) == ("--max-complexity", "high")
-    assert relaxing_flag(dataclasses.replace(miss, limit="memory", unit="bytes")) is None
-    assert relaxing_flag(dataclasses.replace(miss, required=float("inf"))) is None
+    near = dataclasses.replace(miss, flags=(("--deadline", ("26h",)),))
+    return dataclasses.replace(invented_infeasible_plan, near_misses=(near,))
+
+
+def test_the_cheapest_way_out_that_flags_open_is_ready_to_type(infeasible_plan: Plan) -> None:
+    (miss,) = infeasible_plan.near_misses
+    cheap = dataclasses.replace(miss.candidate.quote, expected_usd_micro=2_000_000, low_usd_micro=1, high_usd_micro=3)
+    cheaper = dataclasses.replace(miss, candidate=dataclasses.replace(miss.candidate, quote=cheap))
+    several = dataclasses.replace(cheaper, flags=(("provider", ()), ("max_gpus", ("8",)), ("--gpu", ("A", "B"))))
+
+    def typed(*misses: NearMiss) -> str:
+        words = ["--provider", "nimbus", "--max-gpus=4", "--gpu", "C"]
+        text = format_plan(dataclasses.replace(infeasible_plan, near_misses=misses), NARROW, words=words)
+        return text.partition("\nNext  the cheapest way out\n")[2].strip()
+
+    assert typed(miss, several) == "$ tunefare plan --max-gpus 8 --gpu A --gpu B"
+    assert typed(miss, dataclasses.replace(cheaper, flags=())).endswith("--deadline 26h")
+    assert typed(miss, dataclasses.replace(several, priced=False)).endswith("--deadline 26h")
+    assert typed(dataclasses.replace(miss, flags=())) == ""
 
 
 def test_a_relaxed_flag_replaces_the_one_that_was_given() -> None:
-    assert replace_flag(WORDS, "--deadline", "26h") == [*WORDS[:3], "--deadline", "26h"]
-    assert replace_flag(["job.toml"], "--budget", "9") == ["job.toml", "--budget", "9"]
+    assert replace_flag(WORDS, "--deadline", ["26h"]) == [*WORDS[:3], "--deadline", "26h"]
+    assert replace_flag(["job.toml"], "--budget", ["9"]) == ["job.toml", "--budget", "9"]
+
+
+def test_a_way_out_that_relaxes_several_limits_names_them_all(infeasible_plan: Plan) -> None:
+    (miss,) = infeasible_plan.near_misses
+    both = dataclasses.replace(
+        miss, also=("max_gpus", "host_memory", "provider"), broken={"max_gpus": 16.0, "host_memory": 8.0 * 2**30},
+        allows={"max_gpus": 8.0, "host_memory": None},
+    )  # fmt: skip
+    text = format_plan(dataclasses.replace(infeasible_plan, near_misses=(both,)), NARROW)
+    words = " ".join(text.split())
+    assert "each way out below relaxes those that it names" in words
+    assert (
+        "max GPUs 16 GPUs instead of 8 GPUs · host memory 8.0 GiB, and what the machine has is unknown · provider"
+        in words
+    )
+    mixed = format_plan(dataclasses.replace(infeasible_plan, near_misses=(both, miss)), NARROW)
+    assert "relaxes the limits that it names and keeps all others" in " ".join(mixed.split())
+
+
+def test_a_machine_that_nobody_rents_out_has_no_cost(infeasible_plan: Plan) -> None:
+    (miss,) = infeasible_plan.near_misses
+    dream = dataclasses.replace(miss, priced=False, limit="memory", unit="bytes", required=9e10, allowed=6e10)
+    text = format_plan(dataclasses.replace(infeasible_plan, near_misses=(dream,)), NARROW)
+    block = text[text.index("Memory 83.8 GiB instead of 55.9 GiB") : text.index("What this rests on")]
+    assert block == f"Memory 83.8 GiB instead of 55.9 GiB\n  {miss.sentence}\n\n"
 
 
 def test_nothing_near_is_said_in_words(invented_infeasible_plan: Plan) -> None:
@@ -159,6 +197,72 @@ def test_a_rival_says_what_is_known_of_its_price(invented_plan: Plan) -> None:
     assert "  unknown  Stratus huge\n" in text
     assert "Managed services  priced per training token, for 21.3M tokens\n" in text
     assert "Managed" not in format_plan(dataclasses.replace(invented_plan, rivals=()), NARROW)
+
+
+def test_flags_of_the_choice_stand_in_words_and_those_of_the_others_as_marks(invented_plan: Plan) -> None:
+    def flagged(one: Candidate, *flags: str, variant: str | None = None) -> Candidate:
+        return dataclasses.replace(one, offer=dataclasses.replace(one.offer, flags=flags, variant=variant))
+
+    (choice,), (other,) = invented_plan.choices, invented_plan.runners_up
+    flags = ("arm_host", "marketplace")
+    plan = dataclasses.replace(
+        invented_plan,
+        choices=(flagged(choice, *flags),),
+        runners_up=(flagged(other, "marketplace", variant="community"), flagged(other), flagged(other, *flags)),
+    )
+    text = format_plan(plan, NARROW)
+    assert "  Notice   marketplace host · ARM host: needs aarch64 builds\n" in text
+    table = text[text.index("Runners-up") : text.index("Why the others")].splitlines()
+    assert [line.split()[-1] for line in table[2:5]] == ["m", "%", "ma"]
+    assert table[2].split()[:3] == ["nimbus", "mars-1", "community"]
+    assert table[5] == "  m: marketplace or community host · a: ARM host: needs aarch64 builds"
+    assert "Notice" not in format_plan(invented_plan, NARROW)
+
+
+def test_the_widest_row_of_the_others_keeps_to_the_terminal(invented_plan: Plan) -> None:
+    (other,) = invented_plan.runners_up
+    offer = dataclasses.replace(
+        other.offer, provider="thunder-compute", region="australiasoutheast", variant="prototyping", gpu_count=16,
+        pricing_model=PricingModel.SPOT, flags=("marketplace", "form_factor_assumed", "own"),
+    )  # fmt: skip
+    recipe = dataclasses.replace(other.recipe, bits=8)
+    wide = dataclasses.replace(
+        other, offer=offer, recipe=recipe, gpu=dataclasses.replace(other.gpu, id="RTX-PRO-6000-96GB"), nodes=8
+    )
+    text = format_plan(dataclasses.replace(invented_plan, runners_up=(other, wide)), NARROW)
+    assert max(text_width(line) for line in text.splitlines()) <= 80
+    assert "8×16×RTX-PRO-600" in text
+
+
+def test_a_long_choice_goes_on_under_itself(invented_plan: Plan) -> None:
+    (choice,) = invented_plan.choices
+    offer = dataclasses.replace(choice.offer, provider="thunder-compute", region="unknown", variant="prototyping")
+    plan = dataclasses.replace(invented_plan, choices=(dataclasses.replace(choice, offer=offer, nodes=4),))
+    lines = format_plan(plan, NARROW).splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("Cheapest"))
+    assert lines[start : start + 2] == [
+        "Cheapest  thunder-compute · region unknown · prototyping · 4 × 2 × ZETA-9-64GB ·",
+        "          qlora 4-bit",
+    ]
+
+
+def test_a_near_miss_says_what_to_know_of_its_offer(invented_infeasible_plan: Plan) -> None:
+    (miss,) = invented_infeasible_plan.near_misses
+    offer = dataclasses.replace(miss.candidate.offer, flags=("clamp_suspected",))
+    near = dataclasses.replace(miss, candidate=dataclasses.replace(miss.candidate, offer=offer))
+    text = format_plan(dataclasses.replace(invented_infeasible_plan, near_misses=(near,)), NARROW)
+    assert "  Notice  clamp suspected: the spot price looks like a floor\n" in text
+
+
+def test_reasons_for_leaving_offers_out_are_few_unless_verbose(invented_plan: Plan) -> None:
+    reasons = {"slice: half a card": 5, "gone": 4, "foreign": 3, "odd": 2}
+    plan = dataclasses.replace(invented_plan, snapshot=dataclasses.replace(invented_plan.snapshot, unusable=reasons))
+    none = dataclasses.replace(plan, choices=(), status=PlanStatus.INFEASIBLE)
+    for one in (plan, none):
+        assert "14 offers: slice 5 · gone 4 · foreign 3 · other reasons 2\n" in format_plan(one, NARROW)
+        assert "14 offers: slice: half a card 5 · gone 4 · foreign 3 · odd 2\n" in format_plan(
+            one, NARROW, verbose=True
+        )
 
 
 def test_a_command_is_quoted_and_keeps_flags_with_their_values(invented_plan: Plan) -> None:

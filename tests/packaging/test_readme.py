@@ -13,11 +13,25 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = re.compile(r"(?<=```console\n)\$ (tunefare plan .* --now \S+)\n(.*?)(?=^```)", flags=re.MULTILINE | re.DOTALL)
+SHOWN_UNTIL = "\nWhy the others lost"
 COMMANDS = re.findall(r"^\$ (tunefare .+)$", README, flags=re.MULTILINE)
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 LINKS = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
 
 pytestmark = pytest.mark.packaging
+
+
+def run_line(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line of the README in the checkout, as it stands there."""
+    return subprocess.run(
+        [sys.executable, "-c", "from optimizer.cli.main import run; run()", *shlex.split(line)[1:]],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
 
 
 def test_readme_shows_commands_code_and_links() -> None:
@@ -27,19 +41,21 @@ def test_readme_shows_commands_code_and_links() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_command_of_the_readme_runs(line: str, tmp_path: Path) -> None:
-    words = shlex.split(line)[1:]
-    words = [str(ROOT / word) if (ROOT / word).exists() else word for word in words]
-    done = subprocess.run(
-        [sys.executable, "-c", "from optimizer.cli.main import run; run()", *words],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
+def test_command_of_the_readme_runs(line: str) -> None:
+    done = run_line(line)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_plan_that_the_readme_shows_is_the_one_that_comes_out() -> None:
+    shown = SHOWN.search(README)
+    assert shown is not None
+    printed = run_line(shown[1]).stdout.partition(SHOWN_UNTIL)[0]
+    if os.environ.get("TUNEFARE_UPDATE_GOLDEN") == "1":
+        start, end = shown.span(2)
+        (ROOT / "README.md").write_text(README[:start] + printed + README[end:], encoding="utf-8")
+        return
+    assert shown[2] == printed
 
 
 @pytest.mark.parametrize("code", PYTHON)

@@ -33,8 +33,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Unpack the wheel as pip would, without its dependencies: they are in the environment that runs the tests."""
     target = tmp_path_factory.mktemp("site")
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile"]
-        + ["--disable-pip-version-check", "--target", str(target), str(wheel)],
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--no-index", "--no-compile", "--target", str(target), str(wheel)),
+        ],
         check=True,
         capture_output=True,
     )

@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
+from optimizer.physics.activations import activation_columns
 from optimizer.physics.axes import (
     Attention,
     Checkpointing,
@@ -24,6 +25,7 @@ from optimizer.physics.axes import (
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.memory_constants import load_memory_constants
 from optimizer.physics.recipe import Recipe
+from optimizer.physics.switches import switches
 from optimizer.physics.tabulate import Machine, tabulate
 from optimizer.workload.model_spec import ModelSpec
 from providers.gpus import load_gpus
@@ -169,6 +171,44 @@ def test_offload_never_needs_more_of_the_gpu(model: ModelSpec, recipe: Recipe, s
     assert rises(columns.allocated.expected)
     assert rises(columns.load_peak.expected)
     assert columns.host.expected[0] >= columns.host.expected[1]
+
+
+@given(models(), recipes(), st.sampled_from(SHARDED))
+@QUICK
+def test_on_one_gpu_sharding_never_needs_less_than_none(model: ModelSpec, recipe: Recipe, sharding: Sharding) -> None:
+    kinds = (Sharding.NONE, sharding)
+    columns = memory(model, *((replace(recipe, sharding=kind), 1) for kind in kinds))
+    for reading in (columns.load_peak, columns.load_required, columns.allocated):
+        assert rises(reading.expected)
+    # DeepSpeed holds fp32 masters where a mixed full run has fp32 gradients that come and go: less to fragment, and
+    # more that is certain.
+    if recipe.tuning is not Tuning.FULL or sharding is Sharding.FSDP:
+        assert rises(columns.required.expected)
+        assert rises(columns.required.high)
+        assert rises(columns.load_required.high)
+
+
+@given(models(), recipes(), st.sampled_from([Sharding.ZERO2, *SHARDED]))
+@QUICK
+def test_on_one_gpu_offload_moves_state_and_nothing_of_the_batch(
+    model: ModelSpec, recipe: Recipe, sharding: Sharding
+) -> None:
+    rows = (replace(recipe, sharding=Sharding.NONE), replace(recipe, sharding=sharding, offload=Offload.CPU))
+    runs = tabulate([(model, row, Machine(gpu=GPU)) for row in rows])
+    on = switches(runs)
+    assert on.fp32_stream[0] == on.fp32_stream[1]
+    batch = activation_columns(runs, on, CONSTANTS)
+    for name in batch.__slots__:
+        values = np.broadcast_to(getattr(batch, name), (2,))
+        assert values[0] == values[1], name
+
+
+@given(models(), recipes(), st.sampled_from([2, 8]))
+@QUICK
+def test_zero3_never_loads_less_of_a_kbit_model_than_one_gpu_does(model: ModelSpec, recipe: Recipe, gpus: int) -> None:
+    narrow = replace(recipe, tuning=Tuning.LORA, bits=4, sharding=Sharding.ZERO3, kbit_preparation=False)
+    columns = memory(model, (replace(narrow, sharding=Sharding.NONE), 1), (narrow, gpus))
+    assert rises(columns.load_parts["weights"])
 
 
 @given(models(), recipes(), st.sampled_from([1, 4]))

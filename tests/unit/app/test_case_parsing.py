@@ -184,7 +184,7 @@ def test_sharding(
         ({"precision": "amp_fp8", "stack": "llm-foundry", "gpu": "H100-SXM"}, Precision.FP8),
         ({"precision": "bf16", "notes": "Table1 FSDP+compile+Float8", "gpu": "H100-SXM"}, Precision.FP8),
         ({"precision": "fp32"}, Precision.FP32),
-        ({"precision": "bf16 (fp16 on T4)", "gpu": "T4", "gpu_mem_gib": "16"}, Precision.FP16_MIXED),
+        ({"precision": "bf16 (fp16 on T4)", "gpu": "T4", "gpu_mem_gib": "16", "attention": ""}, Precision.FP16_MIXED),
     ],
 )
 def test_precision_of_full_fine_tuning(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from optimizer.app import recipe_table
 from optimizer.app.estimating import RecipeChoice, estimate_recipe
 from optimizer.app.settings import Settings
 from optimizer.report.json_estimate import estimate_text
@@ -119,13 +120,13 @@ def test_the_words_of_the_recipe_reach_it(run: Callable[..., EstimateAnswer]) ->
     ("job", "recipe", "message"),
     [
         ({}, {"gpu": "H100-SXM-81GB"}, "gpu = 'H100-SXM-81GB': a GPU id or alias of the table, such as H100"),
-        ({}, {"gpu": None}, "gpu = None: exactly one GPU"),
+        ({}, {"gpu": None}, "gpu = not given: exactly one GPU"),
         ({"gpu": ["A100-SXM-80GB", "T4-16GB"]}, {"gpu": None}, "exactly one GPU"),
         ({"method": ["lora", "full"]}, {}, "method = .*one method: estimate does not search"),
         ({"quantization": [16, 8]}, {}, "quantization = .*one width"),
         ({}, {"gpus": 0}, "gpus = 0: a whole number from 1 to 1024"),
         ({}, {"nodes": -1}, "nodes = -1"),
-        ({}, {"micro_batch": True}, "micro_batch = True"),
+        ({}, {"micro_batch": True}, "micro_batch = true"),
         ({}, {"grad_accum": 2.5}, "grad_accum = 2.5"),
         ({}, {"attention": "flashy"}, "attention = 'flashy': one of flash, sdpa, eager"),
         ({}, {"sharding": "zero4"}, "sharding = 'zero4': one of none, ddp, zero1, zero2, zero3, fsdp"),
@@ -134,7 +135,11 @@ def test_the_words_of_the_recipe_reach_it(run: Callable[..., EstimateAnswer]) ->
         ({}, {"usd_per_gpu_hour": "free"}, "usd_per_gpu_hour = 'free': dollars from 0 to 10000"),
         ({}, {"usd_per_gpu_hour": float("nan")}, "usd_per_gpu_hour = nan"),
         ({}, {"usd_per_gpu_hour": -1}, "usd_per_gpu_hour = -1"),
-        ({}, {"sharding": "ddp"}, "recipe = .*makes no sense: ddp spreads work over several GPUs, and there is one"),
+        (
+            {},
+            {"sharding": "ddp"},
+            "sharding = 'ddp': makes no sense: ddp spreads work over several GPUs, and there is one: use none",
+        ),
         ({}, {"gpu": "T4-16GB", "pure_bf16": True}, "makes no sense: T4-16GB has no bf16 units"),
         ({}, {"gpus": 2, "sharding": "none"}, "makes no sense: 2 GPUs need a way to share"),
         ({"quantization": 8}, {"gpus": 2, "sharding": "fsdp"}, "makes no sense: LLM.int8"),
@@ -147,6 +152,101 @@ def test_what_makes_no_sense_is_refused_with_the_reason(
         run(said(**job), **recipe)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+def test_the_flag_at_fault_is_named_with_its_value(run: Callable[..., EstimateAnswer]) -> None:
+    for recipe, key, value in (
+        ({"gpu": "T4-16GB", "pure_bf16": True}, "pure_bf16", True),
+        ({"gpu": "T4-16GB", "attention": "flash"}, "attention", "flash"),
+        ({"gpus": 2, "sharding": "zero2", "offload": "nvme"}, "offload", "nvme"),
+        ({"gpus": 2, "sharding": "none"}, "sharding", "none"),
+    ):
+        with pytest.raises(JobError, match="makes no sense: ") as caught:
+            run(**recipe)
+        assert (caught.value.key, caught.value.value) == (key, value)
+    with pytest.raises(JobError, match="makes no sense: ") as caught:
+        run(said(optimizer="adamw-8bit", method="full"), offload="cpu")
+    assert (caught.value.key, caught.value.value) == ("optimizer", "adamw-8bit")
+
+
+def test_a_recipe_in_the_job_is_used_and_flags_go_over_it(run: Callable[..., EstimateAnswer]) -> None:
+    table = {"gpu": "L4-24GB", "gpus": 8, "micro_batch": 2, "attention": "eager", "usd_per_gpu_hour": "1.25"}
+    written = run(said(recipe=table), gpu=None)
+    assert (written.gpu.id, written.gpus_per_node, written.recipe.micro_batch) == ("L4-24GB", 8, 2)
+    assert (written.recipe.attention, written.usd_per_gpu_hour_nano) == ("eager", 1_250_000_000)
+    over = run(said(recipe=table), gpu="T4-16GB", micro_batch=1, attention="sdpa", usd_per_gpu_hour=2)
+    assert (over.gpu.id, over.gpus_per_node, over.recipe.micro_batch) == ("T4-16GB", 8, 1)
+    assert (over.recipe.attention, over.usd_per_gpu_hour_nano) == ("sdpa", 2_000_000_000)
+
+
+def test_a_keyword_goes_over_the_recipe_of_a_file(market_csv: Path, now: datetime) -> None:
+    call = partial(
+        estimate_recipe, said(recipe={"gpu": "L4-24GB", "usd_per_gpu_hour": 1}), recipe=RecipeChoice(), now=now,
+        settings=Settings(offers=market_csv, only_offers=True),
+    )  # fmt: skip
+    assert (call().gpu.id, call().usd_per_gpu_hour_nano) == ("L4-24GB", 1_000_000_000)
+    flags = JobInput.from_mapping({"gpu": "T4-16GB", "usd_per_gpu_hour": 3}, where="test")
+    over = call(flags=flags)
+    assert (over.gpu.id, over.usd_per_gpu_hour_nano) == ("T4-16GB", 3_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"nods": 1}, r"recipe\.nods = 1: unknown key; did you mean nodes\?"),
+        ({"model": "x"}, r"recipe\.model = 'x': unknown key; known are gpu, gpus, nodes"),
+        ({"gpus": "8"}, r"recipe\.gpus = '8': a whole number"),
+        ({"gpus": True}, r"recipe\.gpus = true: a whole number"),
+        ({"gpu": 3}, r"recipe\.gpu = 3: a word in quotes"),
+        ({"pure_bf16": 1}, r"recipe\.pure_bf16 = 1: true or false"),
+        ({"checkpointing": 1}, r"recipe\.checkpointing = 1: true, false, or one of"),
+        ({"usd_per_gpu_hour": False}, r"recipe\.usd_per_gpu_hour = false: dollars"),
+        ({"sharding": "zero9"}, "sharding = 'zero9': one of none"),
+    ],
+)
+def test_a_wrong_key_of_a_recipe_is_named(
+    run: Callable[..., EstimateAnswer], table: dict[str, object], message: str
+) -> None:
+    with pytest.raises(JobError, match=message):
+        run(said(recipe=table))
+
+
+def test_every_key_of_a_recipe_is_described() -> None:
+    assert set(recipe_table._KINDS) == set(recipe_table.KEYS)
+
+
+def test_loss_and_attention_of_the_job_are_those_of_the_recipe(run: Callable[..., EstimateAnswer]) -> None:
+    recipe = run(said(loss="triton", attention="eager")).recipe
+    assert (recipe.loss, recipe.attention) == ("triton", "eager")
+
+
+def test_every_axis_of_the_recipe_is_said_or_listed(run: Callable[..., EstimateAnswer]) -> None:
+    starts = (
+        "method =", "quantization =", "offload =", "sharding =", "micro-batch =", "gradient accumulation =", "loss =",
+        "attention =", "GPUs per node =", "nodes =", "pricing model =", "precision =", "checkpointing =",
+        "global batch =",
+    )  # fmt: skip
+    lines = run().job.defaults_used
+    assert [start for start in starts if sum(line.startswith(start) for line in lines) != 1] == []
+    all_said = run(
+        said(method="lora", quantization=16, pricing_model="on_demand", global_batch=8), offload="none",
+        sharding="ddp", micro_batch=1, grad_accum=1, loss="standard", attention="sdpa", gpus=8, nodes=1,
+        pure_bf16=False, checkpointing=True,
+    ).job.defaults_used  # fmt: skip
+    assert [line for line in all_said if line.startswith(starts)] == []
+    given = run(usd_per_gpu_hour=1).job.defaults_used
+    assert not [line for line in given if line.startswith("pricing model")]
+
+
+def test_limits_that_an_estimate_does_not_check_are_named(run: Callable[..., EstimateAnswer]) -> None:
+    assert run(said(budget=1, max_gpus=8)).notes == ("Limits of a search, not checked here: budget, max_gpus.",)
+    assert run().notes == ()
+
+
+def test_kbit_weights_on_amd_carry_a_note(run: Callable[..., EstimateAnswer]) -> None:
+    notes = run(said(method="qlora"), gpu="MI300X-OAM-192GB", usd_per_gpu_hour=2).notes
+    assert len(notes) == 1
+    assert notes[0].startswith("4-bit weights on MI300X-OAM-192GB: bitsandbytes supports ROCm")
 
 
 def test_the_gpu_may_stand_in_the_job(run: Callable[..., EstimateAnswer]) -> None:
@@ -276,5 +376,5 @@ def test_without_an_amount_time_and_cost_are_those_of_a_million_tokens(run: Call
 def test_half_an_amount_is_still_a_mistake(run: Callable[..., EstimateAnswer]) -> None:
     with pytest.raises(JobError, match="tokens_per_sample"):
         run(JobInput.from_mapping({"model": "llama-3.1-8b", "samples": 10}, where="test"))
-    with pytest.raises(JobError, match="prompt_tokens|pairs"):
+    with pytest.raises(JobError, match=r"prompt_tokens|pairs"):
         run(JobInput.from_mapping({"model": "llama-3.1-8b", "objective": "dpo"}, where="test"))

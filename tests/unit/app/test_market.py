@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from optimizer.app.market import MarketChoice, check_known, read_market
+from optimizer.app.market import MarketChoice, known_names, read_market
 from providers.errors import JobError, PricesUnavailable
 from providers.offer import PriceClass
 
@@ -63,7 +63,7 @@ def test_only_offers_leaves_the_store_out_and_needs_a_file(
     snapshot = read(choice(offers=market_csv, only_offers=True), offer_of())
     assert len(snapshot.offers) == 10
     assert {one.price_class for one in snapshot.offers} == {PriceClass.OWN}
-    with pytest.raises(JobError, match="only_offers = True: needs --offers"):
+    with pytest.raises(JobError, match="only_offers = true: needs --offers"):
         read(choice(only_offers=True), offer_of())
 
 
@@ -100,11 +100,19 @@ def test_the_bundled_list_is_the_default(gpus: GpuTable, now: datetime) -> None:
 
 
 def test_an_unknown_name_is_answered_with_what_comes_close() -> None:
-    check_known(["aws"], ["aws", "gcp"], key="provider", where="here")
-    with pytest.raises(JobError, match=r"here: provider = 'AWS': no prices are known for it; did you mean aws\?"):
-        check_known(["AWS"], ["aws", "gcp"], key="provider", where="here")
+    with pytest.raises(JobError, match=r"here: provider = 'awz': no prices are known for it; did you mean aws\?"):
+        known_names(["awz"], ["aws", "gcp"], key="provider", where="here")
     with pytest.raises(JobError, match=r"there are aws, gcp$"):
-        check_known(["zzz"], ["gcp", "aws"], key="provider", where="here")
+        known_names(["zzz"], ["gcp", "aws"], key="provider", where="here")
     many = [f"region-{letter}" for letter in "abcdefghijklmno"]
     with pytest.raises(JobError, match=r"region-l and 3 more \(tunefare prices list\)"):
-        check_known(["?"], many, key="region", where="here")
+        known_names(["?"], many, key="region", where="here")
+
+
+def test_names_of_places_are_found_in_any_case() -> None:
+    known = ["aws", "US-TX-3", "Oslo", "oslo"]
+    assert known_names(["AWS", "us-tx-3"], known, key="region", where="here") == ("aws", "US-TX-3")
+    # Said as the list writes it, it is that one; otherwise every one that it could be.
+    assert known_names(["oslo"], known, key="region", where="here") == ("oslo",)
+    assert known_names(["OSLO"], known, key="region", where="here") == ("Oslo", "oslo")
+    assert known_names(["aws", "Aws"], known, key="region", where="here") == ("aws",)

@@ -124,3 +124,16 @@ def test_settings_of_the_process_are_the_default(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tunefare.toml").write_text(f'offers = "{market_csv}"\nonly_offers = true\n')
     assert len(prepare(said(), now=now).snapshot.offers) == 10
+
+
+def test_a_search_refuses_what_only_an_estimate_acts_on(ready: Callable[..., Prepared]) -> None:
+    with pytest.raises(JobError, match=r"recipe = \['gpu', 'gpus'\]: only with `tunefare estimate`"):
+        ready(said(recipe={"gpus": 2, "gpu": "T4"}))
+    with pytest.raises(JobError, match=r"usd_per_gpu_hour = 0\.1: only with `tunefare estimate`"):
+        ready(said(usd_per_gpu_hour=0.1))
+    assert ready(said(recipe={"gpu": "T4"}, usd_per_gpu_hour=1), searching=False).job.gpus == ()
+
+
+def test_places_are_found_in_any_case(ready: Callable[..., Prepared]) -> None:
+    job = ready(said(provider="NIMBUS", region="Mars-1")).job
+    assert (job.providers, job.regions) == (("nimbus",), ("mars-1",))

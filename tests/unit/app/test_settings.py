@@ -73,6 +73,16 @@ def test_a_wrong_file_is_one_line_naming_file_and_key(tmp_path: Path, text: str,
     assert "\n" not in str(caught.value)
 
 
+def test_a_misspelt_variable_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(
+        JobError, match=r"environment: TUNEFARE_OFERS = 'x': unknown variable; did you mean TUNEFARE_OFF"
+    ):
+        settings(tmp_path, TUNEFARE_OFERS="x")
+    with pytest.raises(JobError, match="TUNEFARE_Q = '': unknown variable; known are TUNEFARE_CONFIG, TUNEFARE_NOW"):
+        settings(tmp_path, TUNEFARE_Q="")
+    assert settings(tmp_path, TUNEFARE_TRACEBACK="1", _TUNEFARE_COMPLETE="bash", TUNE="x") == Settings()
+
+
 def test_a_switch_is_a_switch(tmp_path: Path) -> None:
     assert [settings(tmp_path, TUNEFARE_ONLY_OFFERS=word).only_offers for word in ("1", "Yes", "off")] == [
         True, True, False,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Fails = Callable[..., str]
 
@@ -34,7 +36,11 @@ def test_an_unknown_model_names_what_comes_close(fails: Fails) -> None:
         (("--objective", "rlvr"), ("--objective", "rlvr", "sft, dpo or ppo")),
         (("--quality-floor", "superb"), ("--quality-floor", "superb", "highest")),
         (("--max-complexity", "none"), ("--max-complexity", "none", "very-high")),
-        (("--pricing-model", "reserved"), ("--pricing-model", "reserved", "on_demand")),
+        (("--pricing-model", "reserved"), ("--pricing-model = 'reserved': any of on_demand, spot",)),
+        (("--loss", "huber"), ("--loss", "huber", "standard, triton or fused")),
+        (("--attention", "ring"), ("--attention", "ring", "flash, sdpa or eager")),
+        (("--gpu", "A100"), ("--gpu = 'A100': one GPU, and that could be any of A100-SXM-40GB, A100-PCIE-40GB",)),
+        (("--seed", "1"), ("--seed",)),
         (("--executor", "me"), ("--executor", "me", "skypilot")),
         (("--optimizer", "lion"), ("--optimizer", "lion", "adamw")),
         (("--stack", "jax"), ("--stack", "jax", "torchtune")),
@@ -109,6 +115,24 @@ def test_a_job_file_names_the_key_that_is_wrong(fails: Fails, tmp_path: Path) ->
     assert str(job) in fails(2, "plan", job)
 
 
+def test_a_job_file_names_what_this_version_does_not_do(fails: Fails, tmp_path: Path) -> None:
+    job = tmp_path / "job.toml"
+    for key in ("robust = true", "simulate = 1000", 'policy = "p.toml"', "seed = 1", 'plot = "a.svg"'):
+        job.write_text(f'model = "llama-3.1-8b"\ntokens = 5\n{key}\n')
+        line = fails(2, "plan", job)
+        assert line.startswith(f"{job}: {key.split()[0]} = ")
+        assert line.endswith(": not in this version: leave it out")
+
+
+def test_a_recipe_belongs_to_estimate(fails: Fails, tmp_path: Path) -> None:
+    job = tmp_path / "job.toml"
+    job.write_text('model = "llama-3.1-8b"\ntokens = 5\n[recipe]\ngpu = "T4"\n')
+    assert "recipe = ['gpu']: only with `tunefare estimate`" in fails(2, "plan", job)
+    assert "recipe = ['gpu']: only with `tunefare estimate`" in fails(2, "explain", job, "--why-not", "T4")
+    job.write_text('model = "llama-3.1-8b"\ntokens = 5\n[recipe]\ngpu = "T4"\nshardin = "none"\n')
+    assert "recipe.shardin = 'none': unknown key; did you mean sharding?" in fails(2, "estimate", job)
+
+
 def test_a_job_file_that_is_not_there(fails: Fails, tmp_path: Path) -> None:
     assert "none.toml" in fails(2, "plan", tmp_path / "none.toml")
     assert str(tmp_path) in fails(2, "plan", tmp_path)
@@ -170,7 +194,9 @@ def test_the_calculator_takes_finite_positive_numbers_only(fails: Fails, value: 
 
 def test_the_calculator_names_the_flag_that_was_typed(fails: Fails) -> None:
     words = ("--tokens-per-sample", "5", "--tps-per-gpu", "5", "--price-per-gpu-hour", "1")
-    assert fails(2, "calculate", *words, "--samples", "0").startswith("command line: --samples = 0.0: ")
+    assert fails(2, "calculate", *words, "--samples", "0").startswith(
+        "command line: --samples = 0.0: a number above 0, at most 1"
+    )
     assert "--gpus" in fails(2, "calculate", *words, "--samples", "1", "--gpus", "-1")
     assert "--utilization" in fails(2, "calculate", *words, "--samples", "1", "--utilization", "1.5")
 
@@ -203,5 +229,62 @@ def test_a_recipe_that_makes_no_sense_is_refused(fails: Fails, words: tuple[str,
     assert named in fails(2, "estimate", *JOB, *words)
 
 
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (
+            ("--attention", "flash"),
+            "--attention = 'flash': makes no sense: FlashAttention needs compute capability 8.0",
+        ),
+        (("--pure-bf16",), "--pure-bf16 = true: makes no sense: T4-16GB has no bf16 units"),
+        (("--sharding", "ddp"), "--sharding = 'ddp': makes no sense: ddp spreads work over several GPUs"),
+        (("--offload", "nvme", "--sharding", "fsdp"), "--offload = 'nvme': makes no sense: NVMe offload exists in"),
+    ],
+)
+def test_the_flag_at_fault_in_a_recipe_is_named(fails: Fails, words: tuple[str, ...], flag: str) -> None:
+    assert flag in fails(2, "estimate", *JOB, "--gpu", "T4-16GB", *words)
+
+
+def test_an_estimate_takes_one_gpu(fails: Fails) -> None:
+    line = fails(2, "estimate", *JOB, "--gpu", "T4", "--gpu", "L4")
+    assert line == "command line: --gpu = ['T4', 'L4']: one GPU: estimate does not search"
+
+
 def test_cases_that_cannot_be_read(fails: Fails, tmp_path: Path) -> None:
-    assert "none.csv" in fails(2, "estimate", "--cases", tmp_path / "none.csv")
+    path = tmp_path / "none.csv"
+    assert fails(2, "estimate", "--cases", path).startswith(f"command line: --cases = '{path}': a readable CSV file")
+
+
+def test_what_does_nothing_beside_another_flag_is_refused(fails: Fails, tmp_path: Path) -> None:
+    cases = tmp_path / "cases.csv"
+    cases.write_text("model\n")
+    alone = "not with --cases, which reads its own file, and writes CSV"
+    assert fails(2, "estimate", "--cases", cases, "--json") == f"command line: --json = true: {alone}"
+    assert fails(2, "estimate", "--cases", cases, "--gpu", "T4") == f"command line: --gpu = ['T4']: {alone}"
+    assert fails(2, "estimate", "job.toml", "--cases", cases) == f"command line: JOB.toml = 'job.toml': {alone}"
+    alone = "not with --list-models, which takes --json and --output only"
+    assert fails(2, "estimate", "--list-models", "--model", "x") == f"command line: --model = 'x': {alone}"
+    assert fails(2, "estimate", "--list-models", "--cases", cases) == f"command line: --cases = '{cases}': {alone}"
+
+
+def test_a_misspelt_variable_is_named(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEFARE_ONLY_OFERS", "1")
+    assert "TUNEFARE_ONLY_OFERS = '1': unknown variable; did you mean TUNEFARE_ONLY_OFFERS?" in fails(2, "plan", *JOB)
+
+
+def test_an_output_link_that_leads_nowhere_says_so(fails: Fails, tmp_path: Path) -> None:
+    link = tmp_path / "plan.json"
+    link.symlink_to(tmp_path / "gone" / "plan.json")
+    line = fails(2, "methods", "--output", link)
+    assert f"--output = '{link}'" in line
+    assert f"it links to {tmp_path / 'gone' / 'plan.json'}, whose directory does not exist" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", [("methods",), ("methods", "--json"), ("plan", "--help"), ("prices", "list")])
+def test_a_full_disk_is_one_line_and_no_bug(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", "from optimizer.cli.main import run; run()", *words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "tunefare: error: the output cannot be written (No space left on device)\n"

@@ -34,8 +34,8 @@ def test_a_plan_is_a_table_or_a_document(tunefare: Callable[..., object], market
     assert (text.code, text.err) == (0, "")
     assert "Cheapest  nimbus · mars-1 · 1 × H100-SXM-80GB" in text.out
     assert "own price, 31 h old" in text.out
-    first = tunefare("plan", *JOB, *market, "--json", "--seed", "1")
-    again = tunefare("plan", *JOB, *market, "--json", "--seed", "1")
+    first = tunefare("plan", *JOB, *market, "--json")
+    again = tunefare("plan", *JOB, *market, "--json")
     assert first.out == again.out
     document = json.loads(first.out)
     assert (document["schema"], document["status"]) == ("tunefare.plan/v1", "optimal")
@@ -59,7 +59,7 @@ def test_an_infeasible_plan_is_an_answer_with_its_own_code(
     assert outcome.code == 7
     assert "Nothing fits" in outcome.out
     assert "Deadline " in outcome.out
-    assert "--deadline 1h" in " ".join(outcome.out.replace("\\\n", " ").split())
+    assert "--deadline " in " ".join(outcome.out.replace("\\\n", " ").split())
     document = json.loads(target.read_text())
     assert document["status"] == "infeasible"
     assert document["near_misses"][0]["limit"] == "deadline"

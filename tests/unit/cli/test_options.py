@@ -14,9 +14,7 @@ from optimizer.workload.job_input import JobInput
 from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
 
 FLAGS = [flag for flags in JOB_FLAGS.values() for flag in flags]
-NOT_YET = {"robust", "simulate", "account", "charge", "dataset_digest", "policy"}
-"""Fields of a job that later commands give a meaning to."""
-FILE_ONLY = {"name", "discounts"}
+FILE_ONLY = {"name", "discounts", "recipe"}
 OF_ESTIMATE = {"usd_per_gpu_hour"}
 
 
@@ -56,7 +54,7 @@ def test_numbers_are_left_to_the_job_to_judge() -> None:
 
 
 def test_every_field_of_a_job_has_its_flag_and_every_flag_its_field() -> None:
-    assert {flag.key for flag in FLAGS} == set(JobInput.model_fields) - NOT_YET - FILE_ONLY - OF_ESTIMATE
+    assert {flag.key for flag in FLAGS} == set(JobInput.model_fields) - FILE_ONLY - OF_ESTIMATE
 
 
 def test_every_field_of_a_recipe_has_its_flag() -> None:
@@ -95,6 +93,8 @@ def test_flags_are_repeated_as_they_were_typed() -> None:
         ("objective", vocabulary.OBJECTIVES),
         ("optimizer", vocabulary.OPTIMIZERS),
         ("stack", vocabulary.STACKS),
+        ("loss", vocabulary.LOSSES),
+        ("attention", vocabulary.ATTENTIONS),
         ("pricing_model", vocabulary.PRICING_MODELS),
         ("executor", vocabulary.EXECUTORS),
         ("quality_floor", QUALITY_ORDER),

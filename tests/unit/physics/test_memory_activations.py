@@ -13,6 +13,7 @@ from optimizer.physics.axes import (
     Checkpointing,
     Loss,
     Objective,
+    Offload,
     Precision,
     Sharding,
     Stack,
@@ -79,10 +80,30 @@ def test_fsdp_with_adapters_holds_on_to_more_in_backward() -> None:
         {"tuning": FULL, "sharding": Sharding.FSDP, "gpus": 2},
         {"tuning": LORA, "sharding": Sharding.FSDP, "gpus": 1},
         {"tuning": LORA, "sharding": Sharding.ZERO3, "gpus": 2},
+        {"tuning": LORA, "bits": 4, "sharding": Sharding.ZERO3, "gpus": 1},
+        {"tuning": LORA, "bits": 4, "sharding": Sharding.ZERO2, "gpus": 2},
         {"tuning": LORA, "sharding": Sharding.FSDP, "gpus": 2, "stack": Stack.TORCHTUNE},
         {"tuning": LORA, "sharding": Sharding.FSDP, "gpus": 2, "checkpointing": Checkpointing.NONE},
     ):
         assert batch_of(**quiet)["saved_again"] == 0  # type: ignore[arg-type]
+
+
+def test_zero3_with_kbit_adapters_holds_on_to_more_in_backward_as_fsdp_does() -> None:
+    shape = {"tuning": LORA, "bits": 4, "gpus": 2}
+    zero3 = batch_of(sharding=Sharding.ZERO3, **shape)  # type: ignore[arg-type]
+    assert zero3["saved_again"] == 2 * TOKENS * 2 * 2 * 8
+    assert zero3 == batch_of(sharding=Sharding.FSDP, **shape)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sharding", [Sharding.FSDP, Sharding.ZERO2, Sharding.ZERO3])
+@pytest.mark.parametrize("offload", [Offload.NONE, Offload.CPU])
+def test_on_one_gpu_sharding_and_offload_leave_the_fp32_stream_alone(sharding: Sharding, offload: Offload) -> None:
+    shape = {"tuning": LORA, "bits": 4, "precision": Precision.BF16_MIXED, "target_modules": QV}
+    batch = batch_of(sharding=sharding, offload=offload, **shape)  # type: ignore[arg-type]
+    assert batch["saved"] == TOKENS * 4 * 2 * 8
+    assert batch == batch_of(**shape)  # type: ignore[arg-type]
+    several = batch_of(gpus=2, sharding=sharding, offload=offload, **shape)  # type: ignore[arg-type]
+    assert several["saved"] == TOKENS * 2 * 2 * 8
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,14 @@ from optimizer.physics.axes import (
     Tuning,
 )
 from optimizer.physics.memory import estimate_memory
+from optimizer.physics.recipe import Recipe
+from optimizer.physics.tabulate import Machine, tabulate
 from providers.basis import BASES, Basis
 from tests.unit.physics.memory_cases import (
     BLOCK,
     EMBEDDING,
     GPU,
     HEAD,
-    LINEAR,
-    OTHER,
     ROUND,
     TOTAL,
     TOY,
@@ -104,36 +104,6 @@ def test_parts_sum_to_the_allocated_peak() -> None:
     columns = memory_of(tuning=FULL, loss=Loss.STANDARD)
     assert sum(values[0] for values in columns.parts.values()) == columns.allocated.expected[0]
     assert sum(values[0] for values in columns.load_parts.values()) == columns.load_peak.expected[0]
-
-
-@pytest.mark.parametrize(
-    ("bits", "linear"),
-    [(16, 4.0), (8, 1.0 + 4 / 8), (4, 0.5)],
-)
-def test_load_peak_with_kbit_preparation(bits: int, linear: float) -> None:
-    columns = memory_of(tuning=LORA, bits=bits, target_modules=QV, kbit_preparation=True)
-    rest = 4 * (EMBEDDING + HEAD + OTHER)
-    assert columns.load_peak.expected[0] == linear * LINEAR + rest + 2 * EMBEDDING + 4 * ADAPTER
-    assert columns.load_required.expected[0] == 1.5 * columns.load_peak.expected[0] + 5_000
-
-
-def test_load_peak_without_preparation_stages_the_largest_tensor() -> None:
-    plain = memory_of(tuning=LORA, bits=16, target_modules=QV)
-    assert plain.load_peak.expected[0] == 2 * TOTAL + 4 * ADAPTER
-    quantised = memory_of(tuning=LORA, bits=4, target_modules=QV, kbit_preparation=False)
-    assert quantised.load_parts["staging"][0] == 2 * EMBEDDING
-    wide = replace(TOY, vocab=10)
-    columns = memory_of(model=wide, tuning=LORA, bits=4, target_modules=QV, kbit_preparation=False)
-    assert columns.load_parts["staging"][0] == 2 * 8 * 16
-
-
-def test_sharded_load_brings_in_one_unit_at_a_time() -> None:
-    pure = memory_of(tuning=FULL, sharding=Sharding.FSDP, gpus=4)
-    assert pure.load_peak.expected[0] == 2 * TOTAL / 4 + 2 * (EMBEDDING + HEAD)
-    mixed = memory_of(tuning=FULL, sharding=Sharding.FSDP, gpus=4, precision=Precision.BF16_MIXED)
-    assert mixed.load_peak.expected[0] == 4 * TOTAL / 4 + 4 * (EMBEDDING + HEAD)
-    away = memory_of(tuning=FULL, sharding=Sharding.FSDP, gpus=4, offload=Offload.CPU)
-    assert away.load_peak.expected[0] == 2 * (EMBEDDING + HEAD)
 
 
 def test_required_adds_fragmentation_context_and_nccl() -> None:
@@ -306,37 +276,35 @@ def test_eager_scores_count_at_the_peak() -> None:
     assert sum(kept.values()) == 6 * TOTAL + 400 * (2 * 8 + 2 * (92 * 8 + 50 * 16)) + 400 * 2 * 400 * 13 * 2
 
 
-def test_prepared_and_sharded_load_divides_the_upcast() -> None:
-    columns = memory_of(tuning=LORA, bits=4, target_modules=QV, kbit_preparation=True, sharding=Sharding.ZERO3, gpus=2)
-    rest = EMBEDDING + HEAD + OTHER
-    assert columns.load_parts["weights"][0] == (0.5 * LINEAR + 4 * rest) / 2
-    assert columns.load_parts["staging"][0] == 2 * (EMBEDDING + HEAD)
-    whole = memory_of(
-        tuning=LORA,
-        bits=4,
-        target_modules=QV,
-        kbit_preparation=True,
-        sharding=Sharding.ZERO2,
-        gpus=2,
-        offload=Offload.CPU,
-    )
-    assert whole.load_parts["weights"][0] == 0.5 * LINEAR + 4 * rest
-    assert whole.load_parts["staging"][0] == 2 * EMBEDDING
-    alone = memory_of(tuning=FULL, sharding=Sharding.FSDP, gpus=1)
-    assert alone.load_parts["staging"][0] == 0
-    away = memory_of(tuning=FULL, sharding=Sharding.ZERO3, gpus=1, offload=Offload.CPU)
-    assert away.load_peak.expected[0] == 2 * (EMBEDDING + HEAD)
-
-
-def test_ppo_loads_the_value_model_as_weights_only() -> None:
-    columns = memory_of(tuning=FULL, **ROLLOUT)  # type: ignore[arg-type]
-    assert columns.load_parts["value_model"][0] == 2 * TOTAL
-    assert columns.load_parts["model_copies"][0] == 2 * TOTAL + 2 * 10
-
-
-def test_no_reading_falls_below_the_load_peak() -> None:
-    columns = memory_of(tuning=LORA, bits=4, target_modules=QV, kbit_preparation=True, seq_len=1)
-    assert columns.reserved.expected[0] == 1.5 * columns.load_peak.expected[0]
+@pytest.mark.parametrize(
+    ("architecture", "known"),
+    [
+        ("ampere", True),
+        ("ampere-consumer", True),
+        ("hopper", True),
+        ("turing", True),
+        ("volta", False),
+        ("ada", False),
+        ("blackwell", False),
+        ("cdna3", False),
+        ("other", False),
+    ],
+)
+def test_an_architecture_without_a_measured_row_widens_all_but_the_allocated_reading(
+    architecture: str, known: bool
+) -> None:
+    constants = with_sigma(unmeasured_architecture=0.1)
+    machine = Machine(gpu=replace(GPU, architecture=architecture))
+    recipe = Recipe(tuning=LORA, target_modules=QV, precision=Precision.BF16_PURE, loss=Loss.FUSED, seq_len=4)
+    columns = estimate_memory(tabulate([(TOY, recipe, machine)]), constants)
+    factor = 1.0 if known else exp(Z * 0.1)
+    for name in ("required", "load_required", "reserved", "device"):
+        reading = getattr(columns, name)
+        assert reading.high[0] == pytest.approx(reading.expected[0] * factor), name
+        assert reading.low[0] == pytest.approx(reading.expected[0] / factor), name
+    assert columns.allocated.high[0] == columns.allocated.expected[0]
+    assert columns.load_peak.high[0] == columns.load_peak.expected[0]
+    assert BASES[columns.basis[0]] is (Basis.DERIVED if known else Basis.ASSUMED)
 
 
 def test_causes_add_in_quadrature() -> None:

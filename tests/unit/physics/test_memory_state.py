@@ -208,6 +208,24 @@ def test_fsdp_reads_the_whole_checkpoint_on_the_host() -> None:
     assert columns.host.expected[0] == 2 * (30_000 + 2_000) + 2 * TOTAL
 
 
+def test_fsdp_reads_a_kbit_checkpoint_once_and_pins_what_it_offloads() -> None:
+    shape = {"tuning": LORA, "bits": 4, "target_modules": QV, "sharding": Sharding.FSDP, "gpus": 4}
+    copy = 0.5 * LINEAR + 2 * REST
+    at_home = memory_of(**shape)  # type: ignore[arg-type]
+    assert at_home.host.expected[0] == 4 * 30_000 + 2_000 + copy
+    away = memory_of(offload=Offload.CPU, **shape)  # type: ignore[arg-type]
+    trained = (4 + 4 + 8) * RANK_2_QV
+    expected = 4 * 30_000 + 2_000 + copy + (copy + 4 * RANK_2_QV) + 1.5 * (copy + trained)
+    assert away.host.expected[0] == expected
+
+
+def test_offload_on_one_gpu_gathers_the_fp32_that_the_preparation_left() -> None:
+    shape = {"tuning": LORA, "bits": 4, "target_modules": QV, "sharding": Sharding.FSDP, "offload": Offload.CPU}
+    mixed = parts_of(precision=Precision.BF16_MIXED, **shape)  # type: ignore[arg-type]
+    assert mixed["gathered"] == 4 * (EMBEDDING + HEAD) + 0.5 * BLOCK
+    assert parts_of(**shape)["gathered"] == 2 * (EMBEDDING + HEAD) + 0.5 * BLOCK  # type: ignore[arg-type]
+
+
 def test_dpo_keeps_a_reference_copy_for_full_and_none_for_adapters() -> None:
     halves = {"objective": Objective.DPO, "prompt_tokens": 2, "response_tokens": 2}
     assert parts_of(tuning=FULL, **halves)["model_copies"] == 2 * TOTAL  # type: ignore[arg-type]

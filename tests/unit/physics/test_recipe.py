@@ -6,8 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from optimizer.physics.axes import Objective, Offload, Optimizer, Precision, Sharding, Stack, Tuning, code, member
-from optimizer.physics.recipe import Recipe, refusal
+from optimizer.physics.axes import (
+    Attention,
+    Objective,
+    Offload,
+    Optimizer,
+    Precision,
+    Sharding,
+    Stack,
+    Tuning,
+    code,
+    member,
+)
+from optimizer.physics.recipe import Recipe, Refusal, caution, refusal, refuse
 from providers.gpus import load_gpus
 
 GPUS = load_gpus()
@@ -44,6 +55,69 @@ def test_senseless_mixes_say_why(recipe: Recipe, word: str) -> None:
     reason = refusal(recipe)
     assert reason is not None
     assert word in reason
+    found = refuse(recipe)
+    assert found is not None
+    assert found.reason == reason
+    assert hasattr(recipe, found.axis)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "axis"),
+    [
+        (replace(FULL, bits=4), "bits"),
+        (replace(LORA, bits=4, precision=Precision.FP8), "precision"),
+        (replace(LORA, bits=8, sharding=Sharding.FSDP), "sharding"),
+        (replace(LORA, bits=4, sharding=Sharding.ZERO3, offload=Offload.CPU), "offload"),
+        (replace(FULL, sharding=Sharding.ZERO1, offload=Offload.CPU), "offload"),
+        (replace(FULL, sharding=Sharding.ZERO3, offload=Offload.CPU, optimizer=Optimizer.ADAMW_8BIT), "optimizer"),
+        (replace(LORA, stack=Stack.UNSLOTH, sharding=Sharding.ZERO2), "sharding"),
+        (replace(LORA, objective=Objective.PPO, sharding=Sharding.FSDP), "sharding"),
+    ],
+)
+def test_the_axis_at_fault_is_named(recipe: Recipe, axis: str) -> None:
+    found = refuse(recipe)
+    assert found is not None
+    assert found.axis == axis
+
+
+def test_the_chip_is_at_fault_where_it_lacks_something() -> None:
+    t4 = gpu("T4")
+    fp16 = replace(LORA, precision=Precision.FP16_MIXED)
+    assert refuse(LORA, gpu=t4) == Refusal("precision", "T4-16GB has no bf16 units: use fp16")
+    assert refuse(fp16, gpu=t4) is None
+    untrainable = refuse(LORA, gpu=replace(t4, trainable=False))
+    assert untrainable is not None
+    assert untrainable.axis == "gpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "refused"), [("T4", None, True), ("V100-SXM2-16GB", None, True), ("T4", "8.0", False)]
+)
+def test_flash_attention_needs_ampere(name: str, capability: str | None, refused: bool) -> None:
+    chip = gpu(name)
+    chip = chip if capability is None else replace(chip, compute_capability=capability)
+    flash = replace(LORA, precision=Precision.FP16_MIXED, attention=Attention.FLASH)
+    found = refuse(flash, gpu=chip)
+    assert (found is not None) is refused
+    if found is not None:
+        assert found.axis == "attention"
+        assert f"8.0 or newer, and {chip.id} has {chip.compute_capability}: use sdpa" in found.reason
+    assert refuse(replace(flash, attention=Attention.SDPA), gpu=chip) is None
+    # Unsloth takes xformers on such chips.
+    assert refuse(replace(flash, stack=Stack.UNSLOTH), gpu=chip) is None
+
+
+def test_flash_attention_is_not_refused_on_other_vendors() -> None:
+    flash = replace(LORA, attention=Attention.FLASH)
+    assert refuse(flash, gpu=gpu("MI300X-OAM-192GB")) is None
+
+
+def test_kbit_weights_on_amd_carry_a_caution() -> None:
+    amd = gpu("MI300X-OAM-192GB")
+    assert "ROCm" in (caution(replace(LORA, bits=4), amd) or "")
+    assert "8-bit weights on MI300X-OAM-192GB" in (caution(replace(LORA, bits=8), amd) or "")
+    assert caution(LORA, amd) is None
+    assert caution(replace(LORA, bits=4), gpu("A100-SXM-80GB")) is None
 
 
 @pytest.mark.parametrize(

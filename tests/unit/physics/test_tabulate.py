@@ -87,6 +87,19 @@ def test_peak_follows_the_compute_type() -> None:
     assert peak_flops_per_s(T4, Precision.FP16_PURE) == 65e12
 
 
+def test_board_power_and_published_width_are_carried_or_unknown() -> None:
+    deepseek = MODELS.resolve("DeepSeek-V3")
+    runs = tabulate(
+        [
+            (LLAMA, LORA, Machine(gpu=A100)),
+            (deepseek, replace(LORA, target_modules=("o_proj",)), Machine(gpu=replace(T4, watts=None))),
+        ]
+    )
+    assert runs.machine.watts[0] == 400.0
+    assert math.isnan(runs.machine.watts[1])
+    assert runs.model.published_bytes_per_param.tolist() == [2.0, 1.026]
+
+
 def test_take_picks_rows_and_leaves_shared_columns() -> None:
     runs = tabulate([(LLAMA, replace(LORA, micro_batch=size), Machine(gpu=A100)) for size in (1, 2, 4)])
     picked = runs.take(np.array([2, 0]))

@@ -95,7 +95,7 @@ def test_nodes_beyond_the_job_are_looked_at():
     ("spec", "says"),
     [
         ("T4 in eu-1", "none of the 8 offers matches all of that"),
-        ("toy.secret", "none can be used"),
+        ("toy.secret", "1 offer matches, and it cannot be used: GPU unknown to the table"),
         ("toy.three", "3 GPUs do not divide the global batch of 16"),
         ("qlora 16-bit", "no recipe of that method and width makes sense"),
     ],

@@ -117,7 +117,7 @@ def test_padding_factor_comes_from_the_lengths():
 
 
 def test_unsloth_brings_its_kernels_and_does_not_shard():
-    job = make_job(stack="unsloth", stack_known=True)
+    job = make_job(stack="unsloth", stack_known=True, loss="fused")
     recipes = recipes_on(job, Machine(gpu=gpu("A100-SXM-80GB"), gpu_count=2))
     assert {recipe.sharding for recipe in recipes} == {Sharding.DDP}
     assert all(recipe.fused_kernels and recipe.loss is Loss.FUSED and recipe.stack_known for recipe in recipes)

@@ -42,7 +42,8 @@ def test_memory_names_the_nearest():
     assert miss.required > miss.allowed == tables().gpus.by_id["L4-24GB"].usable_bytes
     assert miss.unit == "bytes"
     assert "GiB of GPU memory (high end)" in miss.sentence
-    assert "use a GPU with more memory" in miss.sentence
+    assert "no machine with a known price has it" in miss.sentence
+    assert not miss.priced
 
 
 def test_host_memory():
@@ -57,7 +58,9 @@ def test_unknown_host_memory_is_said_to_be_unknown():
     miss = missed(make_job(methods=("full",), deadline_at=None), make_offer(host_ram_bytes=None))[
         "host_memory", "least"
     ]
-    assert miss.allowed == 0.0
+    assert miss.allowed is None
+    assert miss.allows == {"host_memory": None}
+    assert miss.priced
     assert "the memory of the node is unknown" in miss.sentence
 
 

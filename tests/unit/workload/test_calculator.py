@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.workload.calculator import estimate_cost, gpu_hours
+from optimizer.workload.calculator import MOST, estimate_cost, gpu_hours
 from providers.errors import JobError
 
 GOOD = {
@@ -37,12 +37,46 @@ def test_arguments_may_be_named_as_in_the_document() -> None:
 
 
 @pytest.mark.parametrize("key", list(GOOD))
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "4", None, True])
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf, "4", None, True])
 def test_what_is_not_a_finite_number_above_zero_is_refused_by_name(key: str, value: Any) -> None:
     with pytest.raises(JobError) as caught:
         estimate_cost(**{**GOOD, key: value})
     assert caught.value.key == key
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("key", list(GOOD))
+def test_nothing_but_the_price_may_be_zero(key: str) -> None:
+    if key == "price_per_gpu_hour":
+        assert estimate_cost(**{**GOOD, key: 0})["cost_usd"] == 0
+    else:
+        with pytest.raises(JobError, match=f"{key} = 0: a number above 0, at most "):
+            estimate_cost(**{**GOOD, key: 0})
+
+
+@pytest.mark.parametrize("key", list(GOOD))
+def test_every_input_has_an_end(key: str) -> None:
+    most = MOST[key]
+    # Held together with small others, so that no product passes its own end.
+    small = {**dict.fromkeys(GOOD, 1), "tps_per_gpu": 1e9}
+    estimate_cost(**{**small, key: most})
+    with pytest.raises(JobError, match=f"{key} = ") as caught:
+        estimate_cost(**{**small, key: most * 1.001})
+    assert caught.value.allowed.endswith(f" {most:.15g}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"tokens_per_sample": 1e7, "n_samples": 1e12}, "n_samples"),
+        ({"tps_per_gpu": 1e-300, "utilization": 1e-300}, "tps_per_gpu"),
+        ({"n_samples": 1e11, "tps_per_gpu": 1, "price_per_gpu_hour": 1e4}, "price_per_gpu_hour"),
+    ],
+)
+def test_a_product_beyond_what_a_document_holds_is_refused(changes: dict[str, float], key: str) -> None:
+    with pytest.raises(JobError, match="inputs that make at most 9007199254740991 ") as caught:
+        estimate_cost(**{**GOOD, "tokens_per_sample": 10, "epochs": 1, **changes})
+    assert caught.value.key == key
 
 
 def test_utilization_is_a_fraction() -> None:
@@ -52,7 +86,7 @@ def test_utilization_is_a_fraction() -> None:
 
 
 def test_absurdly_large_numbers_are_refused_and_do_not_become_infinite() -> None:
-    with pytest.raises(JobError, match="finite"):
+    with pytest.raises(JobError, match="at most 10000000"):
         estimate_cost(**{**GOOD, "tokens_per_sample": 1e200, "n_samples": 1e200})
 
 

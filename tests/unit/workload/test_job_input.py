@@ -13,8 +13,9 @@ import pytest
 
 from optimizer.physics import axes
 from optimizer.workload import matrices, vocabulary
+from optimizer.workload.input_errors import LATER_KEYS
 from optimizer.workload.job_file import read_job_file
-from optimizer.workload.job_input import JobInput
+from optimizer.workload.job_input import GB_MAX, TOKENS_MAX, USD_MAX, JobInput
 from providers.errors import JobError
 
 FLAGS = """
@@ -23,7 +24,7 @@ objective lora_rank target_modules optimizer stack pairs prompt_tokens response_
 deadline confidence budget quality_floor max_complexity provider region gpu exclude_gpu max_gpus max_nodes
 pricing_model max_price_age executor offers only_offers discounts usd_per_gpu_hour setup_minutes data_gb
 egress_gb disk_gb checkpoint_every eval_fraction failed_run_multiplier labelling_usd preference_usd
-evaluation_usd oncall_usd top robust simulate seed now account charge dataset_digest policy name tokenizer
+evaluation_usd oncall_usd top now name tokenizer loss attention recipe
 """.split()  # noqa: SIM905  # fifty words read better than fifty strings
 
 
@@ -66,7 +67,7 @@ def test_words_are_read_in_any_case() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("tokens", 0, "a whole number from 1 to 1000000000000000"),
+        ("tokens", 0, "a whole number from 1 to 10000000000000"),
         ("tokens", -5, "a whole number from 1"),
         ("tokens", 10**16, "a whole number from 1"),
         ("tokens", 1.5, "a whole number from 1"),
@@ -74,7 +75,11 @@ def test_words_are_read_in_any_case() -> None:
         ("tokens", "12", "a whole number from 1"),
         ("epochs", 0, "a whole number from 1 to 10000"),
         ("lora_rank", 0, "a whole number from 1 to 4096"),
-        ("seed", -1, "a whole number from 0 to"),
+        ("loss", "huber", "standard, triton or fused"),
+        ("attention", "ring", "flash, sdpa or eager"),
+        ("recipe", 3, "a table of single values"),
+        ("data_gb", 9_000_001, "gigabytes (10^9 bytes) from 0 to 9000000"),
+        ("labelling_usd", 10**9 + 1, "dollars from 0 to 1000000000"),
         ("packing", "yes", "true or false"),
         ("packing", 1, "true or false"),
         ("method", "lorra", "any of full, lora, qlora, dora, rslora"),
@@ -101,7 +106,6 @@ def test_words_are_read_in_any_case() -> None:
         ("labelling_usd", -1, "dollars from 0"),
         ("deadline", 36, "a span such as 36h"),
         ("model", "", "a model name"),
-        ("gpu", [""], "GPU ids"),
         ("gpu", 3, "GPU ids"),
         ("executor", "me", "none, policy or skypilot"),
         ("max_complexity", "insane", "low, medium, high, very-high"),
@@ -111,7 +115,8 @@ def test_words_are_read_in_any_case() -> None:
 def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, allowed: str) -> None:
     with pytest.raises(JobError) as caught:
         read(**{key: value})
-    assert str(caught.value).startswith(f"job.toml: {key} = {value!r}: {allowed}")
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    assert str(caught.value).startswith(f"job.toml: {key} = {shown}: {allowed}")
     assert caught.value.exit_code == 2
 
 
@@ -120,11 +125,32 @@ def test_a_wrong_entry_of_a_table_is_named() -> None:
         read(discounts={"gcp": 0.1, "aws": 1})
 
 
+def test_of_several_the_wrong_one_is_shown() -> None:
+    with pytest.raises(JobError, match=r"job\.toml: method = 'magic': any of full"):
+        read(method=["lora", "magic"])
+    with pytest.raises(JobError, match=r"job\.toml: pricing_model = 'foo': any of on_demand, spot$"):
+        read(pricing_model="spot,foo")
+    with pytest.raises(JobError, match=r"job\.toml: gpu = '': GPU ids"):
+        read(gpu=["T4", ""])
+
+
 def test_an_unknown_key_names_the_one_that_was_meant() -> None:
     with pytest.raises(JobError, match=r"job\.toml: tokns = 5: unknown key; did you mean tokens\?"):
         read(tokns=5, method="nonsense")
     with pytest.raises(JobError, match=r"zzz = 5: unknown key; known are name, model, tokens"):
         read(zzz=5)
+
+
+@pytest.mark.parametrize("key", sorted(LATER_KEYS))
+def test_a_key_of_a_later_version_is_refused_and_not_passed_over(key: str) -> None:
+    with pytest.raises(JobError, match=f"job.toml: {key} = 1: not in this version: leave it out"):
+        read(**{key: 1})
+
+
+def test_no_bound_lets_a_figure_outgrow_a_json_document() -> None:
+    assert USD_MAX * 10**6 * 4 < 2**53  # four hidden costs beside each other, in micro-dollars
+    assert GB_MAX * 10**9 < 2**53
+    assert TOKENS_MAX < 2**53
 
 
 def test_the_python_interface_complains_in_the_same_way() -> None:
@@ -185,6 +211,20 @@ def test_paths_in_a_job_file_are_relative_to_it(tmp_path: Path) -> None:
     assert job.offers == str(tmp_path / "own.csv")
 
 
+def test_a_model_folder_beside_the_job_file_is_found_from_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "org" / "mine").mkdir(parents=True)
+    (tmp_path / "org" / "mine" / "config.json").write_text("{}")
+    job = read_job_file(toml(tmp_path, 'model = "org/mine"\nreward_model = "org/other"'))
+    assert (job.model, job.reward_model) == (str(tmp_path / "org/mine"), "org/other")
+
+
+def test_a_job_file_may_carry_a_recipe(tmp_path: Path) -> None:
+    job = read_job_file(toml(tmp_path, 'model = "a"\n[recipe]\ngpu = "T4"\ngpus = 2\npure_bf16 = false\n'))
+    assert job.recipe == {"gpu": "T4", "gpus": 2, "pure_bf16": False}
+    with pytest.raises(JobError, match=r"recipe\.gpus = .*: a table of single values"):
+        read(recipe={"gpus": [1, 2]})
+
+
 def test_a_job_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"job file: path = .*gone\.toml.*a readable TOML file \(No such file"):
         read_job_file(tmp_path / "gone.toml")
@@ -209,6 +249,8 @@ def test_the_words_of_a_job_are_those_of_the_vocabulary() -> None:
         ("objective", vocabulary.OBJECTIVES),
         ("optimizer", vocabulary.OPTIMIZERS),
         ("stack", vocabulary.STACKS),
+        ("loss", vocabulary.LOSSES),
+        ("attention", vocabulary.ATTENTIONS),
         ("executor", vocabulary.EXECUTORS),
         ("quality_floor", matrices.QUALITY_ORDER),
         ("max_complexity", matrices.COMPLEXITY_ORDER),
@@ -224,6 +266,8 @@ def test_the_words_of_a_job_mean_something_in_physics() -> None:
     assert set(vocabulary.OBJECTIVES) == set(axes.Objective)
     assert set(vocabulary.OPTIMIZERS) == set(axes.Optimizer)
     assert set(vocabulary.STACKS) == set(axes.Stack)
+    assert set(vocabulary.LOSSES) == set(axes.Loss)
+    assert set(vocabulary.ATTENTIONS) == set(axes.Attention)
 
 
 def test_only_the_edges_import_pydantic() -> None:

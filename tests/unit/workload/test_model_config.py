@@ -233,24 +233,24 @@ def test_heads_default_to_multi_head_attention(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"hidden_size": None}, "hidden_size = None: required: a whole number"),
+        ({"hidden_size": None}, "hidden_size = not given: required: a whole number"),
         ({"vocab_size": "many"}, "vocab_size = 'many': a whole number from 1 to"),
         ({"vocab_size": 0}, "vocab_size = 0: a whole number from 1 to"),
         ({"vocab_size": 1.5}, "vocab_size = 1.5: a whole number"),
-        ({"vocab_size": True}, "vocab_size = True: a whole number"),
+        ({"vocab_size": True}, "vocab_size = true: a whole number"),
         ({"vocab_size": 10**12}, "vocab_size = 1000000000000: a whole number from 1 to 1000000000"),
         ({"tie_word_embeddings": "no"}, "tie_word_embeddings = 'no': true or false"),
         ({"model_type": "lama"}, r"model_type = 'lama': an architecture that can be read, such as llama"),
         ({"model_type": "mamba-zz"}, "model_type = 'mamba-zz': an architecture that can be read, such as"),
-        ({"model_type": None}, "model_type = None: an architecture that can be read"),
+        ({"model_type": None}, "model_type = not given: an architecture that can be read"),
         ({"model_type": 3}, "model_type = 3: a text"),
         ({"num_attention_heads": 33}, "num_attention_heads = 33: a divisor of the hidden width 4096"),
-        ({"num_key_value_heads": 5}, "shape = 'llama': .*heads 32 is not a multiple of kv_heads 5"),
+        ({"num_key_value_heads": 5}, "num_key_value_heads = 5: a divisor of the 32 attention heads"),
         ({"text_config": []}, r"text_config = \[\]: an object"),
         ({"num_local_experts": 8, "num_experts_per_tok": 2, "mlp_only_layers": 3}, "mlp_only_layers = 3: a list"),
-        ({"num_local_experts": 8}, "num_experts_per_tok = 'missing': required"),
-        ({"use_qk_norm": True}, "use_qk_norm = True: false"),
-        ({"model_type": "stablelm", "qk_layernorm": True}, "qk_layernorm = True: false: .* of stablelm"),
+        ({"num_local_experts": 8}, "num_experts_per_tok = not given: required"),
+        ({"use_qk_norm": True}, "use_qk_norm = true: false"),
+        ({"model_type": "stablelm", "qk_layernorm": True}, "qk_layernorm = true: false: .* of stablelm"),
     ],
 )
 def test_a_wrong_field_is_named_with_what_is_allowed(change: dict[str, object], message: str, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_wrong_field_is_named_with_what_is_allowed(change: dict[str, object], 
 def test_a_field_that_lacks_is_named(missing: str, tmp_path: Path) -> None:
     values = {"model_type": "llama", **CONFIGS["llama"][1]}
     del values[missing]
-    with pytest.raises(JobError, match=f"{missing} = 'missing': required|'missing'.*{missing}"):
+    with pytest.raises(JobError, match=f"{missing} = not given: required|not given.*{missing}"):
         model_from_config(written(tmp_path, values))
 
 
@@ -289,3 +289,31 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 )
 def test_paths_and_names_are_told_apart(model: str, is_path: bool) -> None:  # a test parameter
     assert is_model_path(model) is is_path
+
+
+def test_org_and_name_is_a_path_where_such_a_folder_holds_a_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c" / "dir").mkdir(parents=True)
+    (tmp_path / "plain").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not is_model_path("c/dir")
+    for folder in ("c/dir", "plain"):
+        (tmp_path / folder / "config.json").write_text("{}")
+    assert is_model_path("c/dir")
+    assert is_model_path("c/dir/")
+    # A plain name is looked up in the table, whatever lies beside.
+    assert not is_model_path("plain")
+    assert is_model_path("plain/")
+    assert not is_model_path("meta-llama/Llama-3.1-8B")
+    assert not is_model_path("a/" + "b" * 5000)
+    assert not is_model_path("a/b\0c")
+    monkeypatch.chdir("/")
+    assert not is_model_path("c/dir")
+    assert is_model_path("c/dir", folder=tmp_path)
+
+
+def test_too_many_chosen_experts_name_the_key(tmp_path: Path) -> None:
+    values = {"model_type": "mixtral", **CONFIGS["mixtral"][1], "num_experts_per_tok": 9}
+    with pytest.raises(JobError, match="num_experts_per_tok = 9: at most 8, the number of experts"):
+        model_from_config(written(tmp_path, values))

@@ -95,3 +95,16 @@ def test_a_broken_table_names_the_row(tmp_path: Path) -> None:
     broken.write_text("\n".join([lines[0], lines[1], other]), encoding="utf-8")
     with pytest.raises(ValueError, match="Llama-2-7b-hf names both"):
         load_models(broken)
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes"), [("DeepSeek-V3", 690), ("gpt-oss-120b", 65), ("gpt-oss-20b", 14), ("Kimi-K2", 1030)]
+)
+def test_checkpoints_that_are_not_published_in_16_bits(name: str, gigabytes: float) -> None:
+    model = load_models().resolve(name)
+    assert model.published_bytes_per_param is not None
+    assert model.total_params * model.published_bytes_per_param / 1e9 == pytest.approx(gigabytes, rel=0.02)
+
+
+def test_most_are_published_in_16_bits_and_say_nothing() -> None:
+    assert load_models().resolve("Llama-3.1-8B").published_bytes_per_param is None

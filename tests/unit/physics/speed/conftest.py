@@ -19,7 +19,7 @@ MODEL = {
     "layers": 2.0, "hidden": 10.0, "intermediate": 30.0, "gated_mlp": True, "heads": 2.0, "kv_heads": 1.0,
     "head_dim": 5.0, "vocab": 100.0, "experts": 0.0, "top_k": 0.0, "linear_params": 4000.0,
     "active_linear_params": 4000.0, "embedding_params": 1000.0, "head_params": 1000.0, "other_params": 40.0,
-    "block_params": 2000.0,
+    "block_params": 2000.0, "published_bytes_per_param": 2.0,
 }  # fmt: skip
 RECIPE = {
     "tuning": 1, "objective": 0, "bits": 16, "double_quant": True, "precision": 0, "trainable_params": 200.0,
@@ -33,7 +33,7 @@ MACHINE = {
     "usable_bytes": 1e9, "peak_flops_per_s": 1e6, "fp8_flops_per_s": np.nan, "memory_bandwidth_bytes_per_s": 1e5,
     "architecture": ARCHITECTURES.index("ampere"), "supports_bf16": True, "gpu_count": 1.0, "nodes": 1.0,
     "nvlink": True, "link_bytes_per_s": 1e4, "pcie_bytes_per_s": 1e3, "network_bytes_per_s": 500.0,
-    "host_ram_bytes": 1e9, "disk_bytes": 1e9,
+    "host_ram_bytes": 1e9, "disk_bytes": 1e9, "watts": np.nan,
 }  # fmt: skip
 DTYPES = {"Floats": np.float64, "Ints": np.int64, "Bools": np.bool_, "Codes": np.int8}
 
@@ -83,10 +83,13 @@ def make_constants(shipped: SpeedConstants) -> ConstantsMaker:
     neutral: dict[str, object] = {
         **nothing,
         "matrix_efficiency": per_stack * 0.5, "elementwise_bytes": per_stack * 0.0, "launch_s": per_stack * 0.0,
-        "attention_weight": per_stack, "architecture_factor": per_architecture, "int8_bytes": 0.0,
+        "attention_weight": per_stack, "architecture_factor": per_architecture,
+        "sustained_share": per_architecture, "flops_per_joule": per_architecture * 1e30, "int8_bytes": 0.0,
         "optimizer_bytes": np.zeros(len(Optimizer)), "bandwidth_efficiency": 1.0, "floor_power": 3.0,
-        "nvlink_efficiency": 1.0, "pcie_efficiency": 1.0, "network_efficiency": 1.0, "overlap": 0.0,
-        "moe_efficiency": 1.0, "fp8_gain": 1.0, "selective_fraction": 0.5, "assumed_network_bytes_per_s": 100.0,
+        "nvlink_efficiency": 1.0, "pcie_efficiency": 1.0, "host_link_efficiency": 1.0,
+        "network_efficiency": 1.0, "overlap": 0.0,
+        "moe_efficiency": 1.0, "fp8_gain": 1.0, "selective_fraction": 0.5,
+        "assumed_network_bytes_per_s": 100.0, "fast_network_bytes_per_s": 800.0,
         "assumed_link_bytes_per_s": 200.0, "assumed_pcie_bytes_per_s": 300.0, "host_update_params_per_s": 1e12,
         "nvme_bytes_per_s": 1e12, "decode_bandwidth_efficiency": 1.0, "ppo_epochs": 4.0, "paged_share": 0.0,
     }  # fmt: skip

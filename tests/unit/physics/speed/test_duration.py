@@ -7,19 +7,24 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from optimizer.physics.axes import Sharding, code
 from optimizer.physics.duration import (
     checkpoint_bytes,
     checkpoint_download_bytes,
+    checkpoint_interval_s,
+    checkpoint_write_s,
     download_rate,
     estimate_duration,
     normal_cdf,
+    whole_steps,
 )
 from optimizer.physics.results import Interval, ThroughputColumns
 from optimizer.physics.speed_constants import DurationConstants
 from optimizer.workload.job import Overheads
 
 TIMES = DurationConstants(
-    setup_s=60.0, download_bytes_per_s=302.0, load_bytes_per_s=604.0, checkpoint_bytes_per_s=50.0,
+    setup_s=60.0, download_bytes_per_s=302.0, load_bytes_per_s=604.0, checkpoint_bytes_per_s=100.0,
+    small_checkpoint_bytes_per_s=50.0, checkpoint_share=0.05, checkpoint_least_s=1800.0,
     checkpoint_state_bytes=8.0, fixed_sigma=0.4,
 )  # fmt: skip
 NETWORK = 1e9
@@ -73,7 +78,7 @@ def test_overheads_that_the_user_states(duration):
     assert parts["failed_runs"] == pytest.approx([0.5 * (10_000 + 440 + 1000)])
 
 
-def test_no_interval_means_one_checkpoint_at_the_end(duration):
+def test_an_interval_of_zero_means_one_checkpoint_at_the_end(duration):
     assert duration(overheads=Overheads(checkpoint_every_s=0.0)).parts_s["checkpoints"] == pytest.approx([40.0])
 
 
@@ -89,6 +94,50 @@ def test_checkpoints_hold_weights_and_state_of_what_trains(make_runs):
 def test_a_slow_network_limits_the_download(make_runs):
     runs = make_runs(network_bytes_per_s=[100.0, 1e9, np.nan])
     assert download_rate(runs.machine, TIMES) == pytest.approx([100.0, 302.0, 302.0])
+
+
+def test_an_unstated_interval_keeps_writing_to_a_twentieth(make_runs):
+    # 40 s a write: 20 x 40 s stay below half an hour; at 200 s they do not
+    runs = make_runs(trainable_params=[200.0, 1000.0])
+    assert checkpoint_interval_s(runs, None, TIMES) == pytest.approx([1800.0, 4000.0])
+    assert checkpoint_interval_s(runs, 60.0, TIMES) == pytest.approx([60.0])
+    assert checkpoint_interval_s(runs, 0.0, TIMES) == pytest.approx([0.0])
+
+
+def test_unstated_checkpoints_are_written_at_that_interval(duration):
+    parts = duration(overheads=Overheads(checkpoint_every_s=None), trainable_params=1000.0).parts_s
+    assert parts["checkpoints"] == pytest.approx([200.0 * (10_000 / 4000 + 1)])
+
+
+def test_large_nodes_write_faster_and_each_its_own_shard(make_runs):
+    # 2000 bytes: 50 bytes/s on a small node, 100 from 4 GPUs on; each of 2 nodes writes half of what is sharded
+    for sharding, writers in ((Sharding.NONE, 1), (Sharding.DDP, 1), (Sharding.ZERO1, 2), (Sharding.FSDP, 2)):
+        runs = make_runs(sharding=code(sharding), gpu_count=[1.0, 3.0, 4.0, 8.0], nodes=2.0)
+        assert checkpoint_write_s(runs, TIMES) == pytest.approx(
+            [40 / writers, 40 / writers, 20 / writers, 20 / writers]
+        )
+
+
+def test_training_is_rounded_up_to_whole_steps(duration):
+    # 100 tokens a step at 100 tokens/s: a second each, however little is left for the last
+    assert duration(tokens=1.0).parts_s["train"] == pytest.approx([1.0])
+    assert duration(tokens=100.0).parts_s["train"] == pytest.approx([1.0])
+    assert duration(tokens=101.0).parts_s["train"] == pytest.approx([2.0])
+    # 4 x 2 GPUs, 3 micro-steps, a fifth of the tokens padding: 2000 real tokens a step
+    wide = {"grad_accum": 3.0, "gpu_count": 4.0, "nodes": 2.0, "padding_factor": 1.2, "sharding": 5}
+    assert duration(tokens=2001.0, **wide).parts_s["train"] == pytest.approx([40.0])
+
+
+def test_a_rounding_error_is_no_further_step():
+    per_step = np.array([0.1, 1 / 3])
+    assert whole_steps(0.3, per_step) == pytest.approx([0.3, 1 / 3])
+    assert whole_steps(0.1 * 3, np.array([0.1])) == pytest.approx([0.3])
+
+
+def test_a_checkpoint_is_fetched_at_the_width_that_it_is_published_in(make_runs):
+    assert checkpoint_download_bytes(make_runs(published_bytes_per_param=0.5)) == pytest.approx([0.5 * 6040])
+    ppo = make_runs(published_bytes_per_param=0.5, objective=2, reward_params=100.0)
+    assert checkpoint_download_bytes(ppo) == pytest.approx([0.5 * 6040 + 200])
 
 
 def test_parts_sum_to_the_expected_total(duration):

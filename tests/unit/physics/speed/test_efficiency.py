@@ -9,7 +9,9 @@ from optimizer.physics.efficiency import (
     elementwise_seconds,
     launch_floor_seconds,
     matrix_seconds,
+    matrix_speed,
     micro_step,
+    sustained_flops_per_s,
 )
 from optimizer.physics.flops import Flops
 from optimizer.physics.runs import ARCHITECTURES
@@ -46,6 +48,27 @@ def test_architecture_and_experts_slow_down(make_runs, make_constants):
     hopper = ARCHITECTURES.index("hopper")
     runs = make_runs(architecture=[hopper, hopper, ARCHITECTURES.index("ampere")], experts=[0.0, 8.0, 8.0])
     assert matrix_seconds(runs, flops(10_000), constants) == pytest.approx([2.0 / 0.8, 2.0 / 0.4, 2.0 / 0.5])
+
+
+def test_a_chip_sustains_a_share_of_its_peak_and_what_its_power_allows(make_runs, make_constants):
+    share, joule = np.full(len(ARCHITECTURES), 0.8), np.full(len(ARCHITECTURES), 2000.0)
+    constants = make_constants(sustained_share=share, flops_per_joule=joule)
+    runs = make_runs(watts=[np.nan, 1000.0, 300.0])
+    assert sustained_flops_per_s(runs.machine, constants) == pytest.approx([0.8e6, 0.8e6, 0.6e6])
+    assert matrix_seconds(runs, flops(10_000), constants) == pytest.approx([2.5, 2.5, 1 / 0.3])
+    unknown = make_runs(peak_flops_per_s=np.nan, watts=300.0)
+    assert np.isnan(sustained_flops_per_s(unknown.machine, constants)).all()
+
+
+def test_no_stack_beats_what_the_chip_sustains(make_runs, make_constants):
+    constants = make_constants(matrix_efficiency=ONE_STACK * 0.9, architecture_factor=np.full(len(ARCHITECTURES), 1.5))
+    assert matrix_speed(make_runs(), constants) == pytest.approx([1e6])
+
+
+def test_fp8_is_bounded_by_its_own_peak(make_runs, make_constants):
+    constants = make_constants(fp8_gain=9.0, sustained_share=np.full(len(ARCHITECTURES), 0.8))
+    runs = make_runs(precision=code(Precision.FP8), fp8_flops_per_s=2e6)
+    assert matrix_seconds(runs, flops(16_000), constants) == pytest.approx([1.0])
 
 
 def test_fp8_speeds_up_products_but_not_attention_and_only_where_the_chip_has_it(make_runs, make_constants):
@@ -85,7 +108,7 @@ def test_unsloth_is_fused_without_saying_so(make_runs, make_constants):
     assert elementwise_seconds(runs, NOTHING, constants) == pytest.approx(expected)
 
 
-def test_kbit_preparation_moves_fp32_by_default_on_unsharded_hf_only(make_runs, make_constants):
+def test_kbit_preparation_moves_fp32_by_default_on_hf_however_sharded(make_runs, make_constants):
     constants = make_constants(fp32_stream_bytes=10.0)
     cost = pytest.approx([1.0])
     free = pytest.approx([0.0])
@@ -97,8 +120,10 @@ def test_kbit_preparation_moves_fp32_by_default_on_unsharded_hf_only(make_runs, 
     assert elementwise_seconds(make_runs(bits=4, stack=1, **default), NOTHING, constants) == free
     assert elementwise_seconds(make_runs(bits=4, stack=1, kbit_preparation=1), NOTHING, constants) == cost
     assert elementwise_seconds(make_runs(bits=4, sharding=code(Sharding.DDP), **default), NOTHING, constants) == cost
-    for gathering in (Sharding.FSDP, Sharding.ZERO3):
-        assert elementwise_seconds(make_runs(bits=4, sharding=code(gathering), **default), NOTHING, constants) == free
+    for sharding in Sharding:
+        runs = {"bits": 4, "sharding": code(sharding)}
+        assert elementwise_seconds(make_runs(**runs, **default), NOTHING, constants) == cost
+        assert elementwise_seconds(make_runs(**runs, kbit_preparation=0), NOTHING, constants) == free
 
 
 def test_eight_bit_activations_are_quantised(make_runs, make_constants):

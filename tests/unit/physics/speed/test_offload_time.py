@@ -47,7 +47,7 @@ def test_sharded_state_is_updated_in_shares(make_runs, make_constants, sharding,
 
 
 def test_paged_state_crosses_the_host_link(make_runs, make_constants):
-    constants = make_constants(paged_share=0.5, pcie_efficiency=0.5)
+    constants = make_constants(paged_share=0.5, host_link_efficiency=0.5)
     paged = make_runs(trainable_params=1000.0, optimizer=code(Optimizer.PAGED_ADAMW_8BIT))
     # two states of one byte, out and back: 4 bytes x 0.5 x 1000 / 500 bytes/s
     assert update(paged, constants).optimizer == pytest.approx([4.0])

@@ -17,7 +17,7 @@ FSDP = code(Sharding.FSDP)
 
 def sigma_of(runs, constants, launch_share: float = 0.0) -> float:
     parts = {"launch": np.array([launch_share])}
-    return float(speed_sigma(runs, parts, np.ones(1), constants)[0])
+    return float(speed_sigma(runs, parts, np.ones(1), np.zeros(1), constants)[0])
 
 
 @pytest.fixture
@@ -37,7 +37,6 @@ CAUSES = {
     "several_gpus": {"gpu_count": 2.0},
     "several_nodes": {"nodes": 2.0},
     "pcie_sharded": {"gpu_count": 2.0, "nvlink": False, "sharding": FSDP},
-    "unknown_network": {"nodes": 2.0, "network_bytes_per_s": np.nan},
     "moe": {"experts": 8.0},
     "dpo": {"objective": 1},
     "ppo": {"objective": 2},
@@ -68,9 +67,9 @@ def test_pcie_widens_gathering_on_several_gpus_only(make_runs, quiet):
     assert sigma_of(make_runs(nvlink=True, gpu_count=2.0, sharding=FSDP), constants) == 0.0
 
 
-def test_unknown_network_matters_across_nodes_only(make_runs, quiet):
-    assert sigma_of(make_runs(network_bytes_per_s=np.nan, gpu_count=2.0), quiet(unknown_network=0.3)) == 0.0
-    assert sigma_of(make_runs(nodes=2.0), quiet(unknown_network=0.3)) == 0.0
+def test_an_unknown_network_adds_what_it_is_given(make_runs, quiet):
+    parts, one = {"launch": np.zeros(1)}, np.ones(1)
+    assert speed_sigma(make_runs(experts=8.0), parts, one, 0.4 * one, quiet(moe=0.3)) == pytest.approx([0.5])
 
 
 def test_causes_add_in_quadrature(make_runs, quiet):
@@ -98,9 +97,10 @@ def test_launches_widen_by_their_share_of_the_step(make_runs, quiet):
         ("published", {"bits": 4}),
         ("published", {"architecture": ARCHITECTURES.index("hopper")}),
         ("derived", {"architecture": ARCHITECTURES.index("turing")}),
-        ("derived", {"architecture": ARCHITECTURES.index("ada")}),
+        ("assumed", {"architecture": ARCHITECTURES.index("ada")}),
+        ("assumed", {"architecture": ARCHITECTURES.index("ada-consumer")}),
         ("derived", {"architecture": ARCHITECTURES.index("blackwell")}),
-        ("assumed", {"architecture": ARCHITECTURES.index("ada"), "objective": 1}),
+        ("assumed", {"architecture": ARCHITECTURES.index("blackwell"), "objective": 1}),
         ("derived", {"nodes": 2.0}),
         ("derived", {"gpu_count": 2.0, "nvlink": False}),
         ("derived", {"bits": 8}),

@@ -67,6 +67,52 @@ def test_communication_per_micro_step_and_per_step(make_runs, make_constants):
     assert fsdp["interconnect"] == pytest.approx([4 * (2 * 12_080 + 800) / 2 / 1e4])
 
 
+def test_an_unknown_network_reaches_from_the_slow_one_to_the_fastest(make_runs, make_constants):
+    constants = make_constants(assumed_network_bytes_per_s=0.1, fast_network_bytes_per_s=800.0)
+    changes = {"sharding": code(Sharding.FSDP), "nodes": 2.0, "gpu_count": 2.0}
+    unknown, slow, fast = (
+        estimate_throughput(make_runs(network_bytes_per_s=speed, **changes), constants)
+        for speed in (np.nan, 0.1, 800.0)
+    )
+    assert unknown.tokens_per_s.expected == pytest.approx(slow.tokens_per_s.expected)
+    expected = np.hypot(slow.sigma_log, np.log(slow.step_s / fast.step_s) / 1.2815515655)
+    assert unknown.sigma_log == pytest.approx(expected)
+    assert unknown.tokens_per_s.high >= fast.tokens_per_s.expected
+    assert fast.tokens_per_s.expected > 100 * slow.tokens_per_s.expected
+
+
+def test_an_unknown_network_says_nothing_inside_one_node(make_runs, make_constants):
+    runs = make_runs(sharding=code(Sharding.FSDP), gpu_count=2.0, network_bytes_per_s=[np.nan, 1e3])
+    speed = estimate_throughput(runs, make_constants())
+    assert speed.sigma_log[0] == speed.sigma_log[1]
+
+
+@pytest.mark.parametrize("sharding", [Sharding.ZERO3, Sharding.FSDP])
+def test_gathering_is_not_credited_with_its_sharded_update(make_runs, make_constants, sharding):
+    constants = make_constants(optimizer_bytes=np.full(5, 1e5))
+    changes = {"gpu_count": 2.0, "link_bytes_per_s": 1e9}
+    ddp, gathered = (
+        step_parts(make_runs(sharding=code(one), **changes), constants) for one in (Sharding.DDP, sharding)
+    )
+    # the shard's update is half of the 200 s that DDP takes; what is saved is put back
+    assert ddp["optimizer"] == pytest.approx([200.0])
+    assert gathered["optimizer"] + gathered["interconnect"] == pytest.approx(ddp["optimizer"] + ddp["interconnect"])
+    zero1 = step_parts(make_runs(sharding=code(Sharding.ZERO1), **changes), constants)
+    assert zero1["optimizer"] == pytest.approx([100.0])
+    alone = step_parts(make_runs(sharding=code(sharding)), constants)
+    assert alone["optimizer"] == pytest.approx([200.0])
+
+
+def test_offload_is_not_credited_with_its_sharded_update(make_runs, make_constants):
+    constants = make_constants(optimizer_bytes=np.full(5, 1e5))
+    fast = {"gpu_count": 2.0, "link_bytes_per_s": 1e30, "pcie_bytes_per_s": 1e30}
+    runs = make_runs(sharding=code(Sharding.ZERO2), offload=code(Offload.CPU), **fast)
+    parts = step_parts(runs, constants)
+    # the host takes the 100 s of a GPU's half; DDP takes 200
+    assert parts["offload"] == pytest.approx([100.0])
+    assert parts["optimizer"] == pytest.approx([100.0])
+
+
 def test_communication_hides_behind_computation(make_runs, make_constants):
     hidden = step_parts(make_runs(sharding=code(Sharding.FSDP), gpu_count=2.0), make_constants(overlap=0.75))
     # 1.248 s of exchange are shorter than 0.75 of the computation

@@ -101,6 +101,7 @@ def evaluate_one(
         fits=memory.needed.high <= memory.usable_bytes,
         fits_expected=max(memory.required.expected, memory.load_required.expected) <= memory.usable_bytes,
         host_fits=None if host is None else memory.host.high <= host,
+        checkpoint_every_s=float(physics.checkpoint_every_s[0]),
     )
 
 

@@ -89,9 +89,7 @@ def _sweep(market: Market, choices: tuple[Candidate, ...]) -> list[str]:
     if market.job.runs == 1 or not choices:
         return []
     gpus = sum(choice.offer.gpu_count * choice.nodes * choice.runs for choice in choices)
-    return [
-        f"All {market.job.runs} runs at once take {gpus} GPUs; the most that may be used are {market.job.max_gpus}."
-    ]
+    return [f"All {market.job.runs} runs at once, {gpus} GPUs; at most {market.job.max_gpus} may be used."]
 
 
 def _coverage(market: Market) -> list[str]:

@@ -105,6 +105,8 @@ class Candidate:
     complexity: str
     slacks: Mapping[str, float]
     """Named slack of every constraint in its own unit; >= 0 is satisfied; limits not set are absent."""
+    checkpoint_every_s: float | None = None
+    """Seconds of training between two checkpoints, as stated or as assumed; 0: none but the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +227,8 @@ class Evaluation:
     fits_expected: bool
     host_fits: bool | None
     """Whether the node's memory suffices at the high end; None where it is unknown."""
+    checkpoint_every_s: float | None = None
+    """Seconds of training between two checkpoints, as stated or as assumed; 0: none but the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

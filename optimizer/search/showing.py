@@ -71,6 +71,7 @@ def candidate_at(market: Market, place: int, hardware: int, *, runs: int = 1) ->
         quality=market.tables.matrices.quality(recipe.tuning.value, recipe.bits),
         complexity=market.tables.matrices.complexity(recipe.tuning.value, recipe.bits),
         slacks=_slacks(market, hardware, offer_at, high_micro=cost.high_usd_micro),
+        checkpoint_every_s=float(physics.checkpoint_every_s[row]),
     )
 
 

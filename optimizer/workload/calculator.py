@@ -12,16 +12,16 @@ _SECONDS_PER_HOUR = 3600
 _EXACT = 2**53 - 1
 """The largest whole number that a JSON document holds: tokens, seconds and millionths of a dollar stay below."""
 
-MOST: dict[str, float] = {
-    "tokens_per_sample": 1e7,
-    "n_samples": 1e12,
-    "epochs": 1e4,
-    "tps_per_gpu": 1e9,
-    "num_gpus": 1e6,
+MOST: dict[str, int] = {
+    "tokens_per_sample": _EXACT,
+    "n_samples": _EXACT,
+    "epochs": _EXACT,
+    "tps_per_gpu": _EXACT,
+    "num_gpus": _EXACT,
     "utilization": 1,
-    "price_per_gpu_hour": 10_000,
+    "price_per_gpu_hour": _EXACT,
 }
-"""The largest value of each input; a larger one is a typing error. All but the price are above 0."""
+"""The largest value of each input. All but the price are above 0."""
 
 
 def estimate_cost(  # noqa: PLR0917 the published signature, called by position
@@ -77,9 +77,9 @@ def gpu_hours(wall_hours: float, num_gpus: int) -> float:
     return wall_hours * num_gpus
 
 
-def _require(key: str, value: object, *, most: float, zero: bool = False) -> None:
+def _require(key: str, value: object, *, most: int, zero: bool = False) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     # NaN compares as neither, so it is refused like everything else out of range.
     if not number or not (value > 0 or (zero and value == 0)) or value > most:  # type: ignore[operator]
-        span = f"from 0 to {most:.15g}" if zero else f"above 0, at most {most:.15g}"
+        span = f"from 0 to {most}" if zero else f"above 0, at most {most}"
         raise JobError(where=_WHERE, key=key, value=value, allowed=f"a number {span}")

@@ -171,7 +171,7 @@ def _assemble(
     confidence = confidence_ppm(said.confidence, defaults=defaults, where=where)
     max_gpus = defaults.int_or(said.max_gpus, "GPUs", DEFAULT_MAX_GPUS, "default, at most")
     max_nodes = defaults.int_or(said.max_nodes, "nodes", DEFAULT_MAX_NODES, "default, at most")
-    note_unsaid(said, defaults)
+    note_unsaid(said, defaults, widths=widths)
     return Job(
         name=said.name or model.name,
         model=model,

@@ -101,10 +101,13 @@ SEARCHED = ("checkpointing, micro-batch, sharding and offload", "searched", "def
 PRECISION = ("precision", "bf16 mixed, fp16 mixed on GPUs without bf16", "default")
 
 
-def note_unsaid(said: JobInput, defaults: Defaults) -> None:
-    """Note what was not said and depends on nothing else, and what no key of a job can say."""
-    if said.method is None or said.quantization is None:
-        names = [word for word in ("method", "quantization") if getattr(said, word) is None]
+def note_unsaid(said: JobInput, defaults: Defaults, *, widths: tuple[int, ...]) -> None:
+    """Note what was not said and depends on nothing else, and what no key of a job can say.
+
+    `widths` are those that the job is bound to: the model may leave no choice where nothing was said.
+    """
+    open_axes = {"method": said.method is None, "quantization": not widths}
+    if names := [word for word, is_open in open_axes.items() if is_open]:
         defaults.note(" and ".join(names), "all that make sense", "default")
     if unset := [word for key, word in LIMITS.items() if getattr(said, key) is None]:
         defaults.note("limits not set", ", ".join(unset), "default")

@@ -121,6 +121,11 @@ def test_an_explanation_without_its_moment_is_refused(invented_explanation: Expl
         explanation_text(dataclasses.replace(invented_explanation, made_at=None))
 
 
+def test_an_explanation_says_which_prices_it_saw(invented_explanation: Explanation, invented_plan: Plan) -> None:
+    told = dataclasses.replace(invented_explanation, snapshot=invented_plan.snapshot)
+    assert json.loads(explanation_text(told))["snapshot"] == plan_document(invented_plan)["snapshot"]
+
+
 def test_an_explanation_may_have_no_candidate(invented_explanation: Explanation) -> None:
     absent = dataclasses.replace(invented_explanation, verdict="absent", candidate=None, choice=None, broken={})
     document = json.loads(explanation_text(absent))

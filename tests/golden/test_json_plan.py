@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from optimizer.physics.axes import Objective
 from optimizer.report.json_plan import is_feasible, plan_document, plan_text
+from optimizer.report.objective import describe_objective
 from optimizer.search.results import PlanStatus
 from optimizer.workload.lengths import LengthDistribution
 
@@ -156,3 +158,58 @@ def test_a_price_from_the_future_has_age_zero(invented_plan: Plan) -> None:
     document = json.loads(plan_text(earlier))
     assert document["choice"]["age_s"] == document["snapshot"]["oldest_age_s"] == 0
     assert document["snapshot"]["newest_age_s"] == 0
+
+
+def test_every_limit_that_must_give_way_is_listed(invented_infeasible_plan: Plan) -> None:
+    miss = dataclasses.replace(
+        invented_infeasible_plan.near_misses[0],
+        limit="host_memory", required=1.5e9, allowed=None, unit="bytes", also=("deadline",), kind="least", priced=False,
+        broken={"host_memory": 1.5e9, "deadline": 90_000.4}, allows={"host_memory": None, "deadline": 86_400.0},
+        flags=(("--deadline", ("26h",)), ("--gpu", ("A", "B")), ("--budget", ())),
+    )  # fmt: skip
+    plan = dataclasses.replace(invented_infeasible_plan, near_misses=(miss,))
+    (written,) = json.loads(plan_text(plan))["near_misses"]
+    del written["candidate"], written["sentence"]
+    assert written == {
+        "limit": "host_memory", "required": 1_500_000_000, "allowed": None, "unit": "bytes", "kind": "least",
+        "also": ["deadline"], "priced": False,
+        "broken": [
+            {"limit": "host_memory", "required": 1_500_000_000, "allowed": None, "unit": "bytes"},
+            {"limit": "deadline", "required": 90_000, "allowed": 86_400, "unit": "s"},
+        ],
+        "flags": [
+            {"flag": "--deadline", "values": ["26h"]}, {"flag": "--gpu", "values": ["A", "B"]},
+            {"flag": "--budget", "values": []},
+        ],
+    }  # fmt: skip
+
+
+def test_a_rival_beyond_what_a_document_holds_has_no_price(invented_plan: Plan) -> None:
+    huge = dataclasses.replace(invented_plan.rivals[0], low_usd_micro=5, high_usd_micro=2**53)
+    both = dataclasses.replace(huge, low_usd_micro=2**53)
+    plan = dataclasses.replace(invented_plan, rivals=(huge, both))
+    assert [rival["cost_usd_micro"] for rival in json.loads(plan_text(plan))["rivals"]] == [
+        {"low": 5, "high": None},
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("objective", "quality", "complexity"),
+    [("sft", "high", "medium"), ("dpo", "highest", "very-high"), ("ppo", "highest", "very-high")],
+)
+def test_the_objective_has_cells_of_its_own(invented_plan: Plan, objective: str, quality: str, complexity: str) -> None:
+    one = invented_plan.choices[0]
+    recipe = dataclasses.replace(one.recipe, objective=Objective(objective))
+    plan = dataclasses.replace(invented_plan, choices=(dataclasses.replace(one, recipe=recipe),))
+    choice = json.loads(plan_text(plan))["choice"]
+    assert (choice["objective_quality"], choice["objective_complexity"]) == (quality, complexity)
+    assert (choice["quality"], choice["complexity"]) == ("med-high", "medium")
+    assert f"({objective}): quality {quality}, complexity {complexity}; your choice" in describe_objective(objective)
+
+
+def test_the_chance_of_fitting_is_written(invented_plan: Plan) -> None:
+    one = invented_plan.choices[0]
+    memory = dataclasses.replace(one.memory, fit_probability_ppm=987_654)
+    plan = dataclasses.replace(invented_plan, choices=(dataclasses.replace(one, memory=memory),))
+    assert json.loads(plan_text(plan))["memory"]["fit_probability_ppm"] == 987_654

@@ -22,8 +22,8 @@ from optimizer.physics.axes import (
     Tuning,
 )
 from optimizer.physics.duration import checkpoint_write_s, estimate_duration
-from optimizer.physics.efficiency import sustained_flops_per_s
-from optimizer.physics.flops import training_flops
+from optimizer.physics.efficiency import matrix_seconds, sustained_flops_per_s
+from optimizer.physics.flops import Flops, training_flops
 from optimizer.physics.recipe import Recipe
 from optimizer.physics.speed_constants import load_speed_constants
 from optimizer.physics.tabulate import Machine, tabulate
@@ -169,6 +169,19 @@ def test_no_recipe_computes_faster_than_the_chip_sustains(model, machine, recipe
         assert found.mfu[0] <= cap * SLACK
         if recipe.stack is Stack.HF and recipe.checkpointing is Checkpointing.NONE:
             assert found.mfu[0] <= 0.65
+
+
+@pytest.mark.parametrize("gpu", [gpu for gpu in load_gpus().by_id.values() if gpu.trainable], ids=lambda gpu: gpu.id)
+def test_no_stack_multiplies_faster_than_the_chip_sustains(gpu):
+    precision = Precision.BF16_MIXED if gpu.supports_bf16 else Precision.FP16_MIXED
+    precisions = (precision, Precision.FP8) if gpu.supports_fp8 else (precision,)
+    machine = Machine(gpu=gpu)
+    for stack in Stack:
+        for recipe in (Recipe(tuning=Tuning.FULL, stack=stack, precision=one, seq_len=2048) for one in precisions):
+            runs = tabulate([(MODELS[1], recipe, machine)])
+            flops = training_flops(runs.model, runs.recipe, CONSTANTS.selective_fraction)
+            none = Flops(matrix=flops.matrix, attention=np.zeros(1))
+            assert 2048 * flops.matrix / matrix_seconds(runs, none, CONSTANTS) <= sustained(machine, recipe) * SLACK
 
 
 def test_shares_are_shares_and_gathering_never_launches_less():

@@ -9,9 +9,9 @@ import pytest
 
 from optimizer.physics.results import Interval
 from optimizer.search.candidates import affordable_bills, factorise, join
+from optimizer.search.choice import best_of, choose
 from optimizer.search.market import survey
 from optimizer.search.planner import plan
-from optimizer.search.choice import best_of, choose
 from optimizer.workload.job import Overheads
 from providers.offer import BillingTerms, PriceClass, PricingModel
 from tests.fixtures.search_world import NOW, USD, make_job, make_offer, make_snapshot, model, tables

@@ -133,6 +133,15 @@ def test_an_infeasible_job_still_explains():
         ("2 nodes", "nodes", 2),
         ("on-demand", "pricing_model", PricingModel.ON_DEMAND),
         ("preemptible", "pricing_model", PricingModel.SPOT),
+        ("8 GPUs", "gpu_count", 8),
+        ("zero3", "shardings", {"zero3"}),
+        ("ZeRO-3", "shardings", {"zero3"}),
+        ("zero 2", "shardings", {"zero2"}),
+        ("without sharding", "shardings", {"none", "ddp"}),
+        ("offload", "offloads", {"cpu", "nvme"}),
+        ("CPU offload", "offloads", {"cpu"}),
+        ("no offload", "offloads", {"none"}),
+        ("Hyper Cloud", "providers", {"hyper cloud"}),
     ],
 )
 def test_spec(text, field, value):
@@ -140,6 +149,70 @@ def test_spec(text, field, value):
     assert getattr(spec, field) == value
     others = {one.name for one in fields(spec)} - {"text", field}
     assert not any(getattr(spec, other) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("checkpointing", True), ("gradient checkpointing", True), ("without activation checkpointing", False)],
+)
+def test_spec_knows_checkpointing(text, value):
+    assert parsed(text).checkpointing is value
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "bits"), [("lora-8bit", "lora", 8), ("QLoRA 4-bit", "qlora", 4), ("dora4", "dora", 4)]
+)
+def test_spec_knows_methods_with_their_width(text, method, bits):
+    assert (parsed(text).methods, parsed(text).bits) == ({method}, bits)
+
+
+def test_how_state_is_held_selects_recipes():
+    assert asked("no checkpointing").candidate.recipe.checkpointing.value == "none"
+    assert asked("checkpointing").candidate.recipe.checkpointing.value == "full"
+    assert asked("fsdp on 2 GPUs").candidate.recipe.sharding.value == "fsdp"
+    assert asked("fsdp on 2 GPUs").candidate.offer.gpu_count == 2
+    assert asked("cpu offload").candidate.recipe.offload.value == "cpu"
+    nothing = asked("qlora zero3 offload")  # ZeRO-3 does not move 4-bit weights
+    assert nothing.verdict == "absent"
+    assert "no recipe of that kind makes sense there" in nothing.sentence
+
+
+def test_a_typing_error_is_answered_with_the_nearest_name():
+    with pytest.raises(JobError, match="did you mean us-east-1") as caught:
+        parsed("H100 in us-east-11")
+    assert caught.value.value == "us-east-11"
+
+
+def test_why_an_offer_is_left_out_is_counted_reason_by_reason():
+    offers = [
+        make_offer(),
+        make_offer(region="r2", instance_type="gone", flags=("retired",)),
+        make_offer(region="r3", instance_type="gone", flags=("retired",)),
+        make_offer(region="r4", instance_type="gone", flags=("gpu_price_only",)),
+        make_offer(region="r5", instance_type="slice", gpu=None, flags=("fractional",)),
+    ]
+
+    def sentence(spec):
+        return why_not(make_job(), make_snapshot(offers), tables(), now=NOW, spec=spec).sentence
+
+    assert sentence("gone").startswith(
+        "gone: 3 offers match, and none of them can be used: the provider has withdrawn the type (2); the price of the"
+    )
+    assert sentence("gone in r2") == (
+        "gone in r2: 1 offer matches, and it cannot be used: the provider has withdrawn the type."
+    )
+    assert "a slice of a GPU" in sentence("slice")
+
+
+def test_absent_names_the_word_that_is_one_too_many():
+    found = asked("T4 in us-east-1")
+    assert "leaving out the place 1 does, such as 1x T4-16GB at examplecloud in region-1" in found.sentence
+
+
+def test_an_explanation_carries_the_age_of_the_prices():
+    found = asked("T4")
+    assert found.snapshot == plan(make_job(), MARKET, tables(), now=NOW).snapshot
+    assert found.snapshot.oldest_observed_at == NOW
 
 
 def test_spec_combines():

@@ -185,10 +185,22 @@ def test_cheaper_ones_that_break_a_limit():
     found = cheaper_than(market, 10_000_000)
     assert [miss.limit for miss in found][-1] == "pricing_model"
     assert all(miss.candidate.quote.expected_usd_micro < 10_000_000 for miss in found)
-    nearest = {miss.limit: miss for miss in found}["memory"]
-    hopeless = market.hardware.slacks["memory"].margin
-    assert nearest.allowed - nearest.required == hopeless[hopeless < 0].max()
     assert cheaper_than(market, 1) == ()
+
+
+def test_a_machine_that_is_too_small_is_told_with_the_recipe_that_needs_least():
+    job = make_job(stack="unsloth", loss="fused", deadline_at=None)
+    small = make_offer(gpu="T4-16GB", region="small", unit_price_nano=USD // 100)
+    market = survey(job, make_snapshot([make_offer(), small]), tables(), now=NOW)
+    (miss,) = cheaper_than(market, 10_000_000)
+    on_t4 = market.hardware.slacks["memory"].needed[market.hardware.slacks["memory"].margin < 0]
+    assert (miss.limit, miss.candidate.gpu.id) == ("memory", "T4-16GB")
+    assert miss.required == on_t4.min()
+    # The choice's own machine fits, so its recipes that do not are no answer to "why not".
+    roomy = survey(job, make_snapshot([make_offer()]), tables(), now=NOW)
+    assert cheaper_than(roomy, 10_000_000) == ()
+    said = plan(job, make_snapshot([make_offer(), small]), tables(), now=NOW).lost
+    assert any("if it fitted: it needs" in sentence and "T4-16GB" in sentence for sentence in said)
 
 
 def test_masks_are_read_back():

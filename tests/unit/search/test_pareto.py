@@ -28,6 +28,14 @@ def test_of_equals_the_first_stays():
     assert undominated(np.zeros(3, dtype=np.int64), [np.ones(3), np.ones(3)]).tolist() == [0]
 
 
+def test_of_equals_the_one_with_the_smallest_tie_stays():
+    group, same = np.zeros(3, dtype=np.int64), [np.ones(3), np.ones(3)]
+    assert undominated(group, same, tie=np.array([2.0, 1.0, 1.0])).tolist() == [1]
+    # The tie keeps nothing that is beaten, and drops nothing that is not.
+    times = [np.array([1.0, 2.0, 1.0]), np.array([3.0, 2.0, 4.0])]
+    assert undominated(group, times, tie=np.array([9.0, 0.0, 0.0])).tolist() == [0, 1]
+
+
 def test_empty():
     assert undominated(np.zeros(0, dtype=np.int64), [np.zeros(0)]).size == 0
 

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
+from optimizer.physics.results import Interval
 from optimizer.search.candidates import affordable_bills, rejected_by_budget
-from optimizer.search.choice import choose
+from optimizer.search.choice import best_of, choose
 from optimizer.search.market import survey
 from optimizer.search.planner import plan
 from optimizer.search.results import PlanStatus
 from optimizer.search.rivals import rivals_of
+from optimizer.search.showing import fit_probability
 from optimizer.search.solve import Quota
 from optimizer.workload.job import Overheads
 from providers.errors import JobError, PricesUnavailable, SolverFailed
@@ -321,3 +325,95 @@ def test_a_solver_that_disagrees_with_the_cheapest_candidate_is_an_error(monkeyp
 def test_moe_and_large_models_plan_too():
     job = make_job(model=model("mixtral-8x7b"), methods=("qlora",), quantization_bits=(4,))
     assert planned(job, make_offer()).choices[0].recipe.method == "qlora"
+
+
+def test_the_network_that_nobody_states_is_named():
+    job = make_job(max_nodes=2, tokens=60_000_000, deadline_at=NOW + timedelta(minutes=45), confidence_ppm=500_000)
+    unknown = make_offer(gpu_count=8)
+    found = planned(job, unknown)
+    nodes = [c.nodes for c in (*found.choices, *(miss.candidate for miss in found.near_misses))]
+    assert 2 in nodes
+    assert any("The network between 2 nodes is unknown (toy.large)" in note for note in found.notes)
+    known = planned(job, replace(unknown, network_bytes_per_s=50e9))
+    assert not any("The network between" in note for note in known.notes)
+
+
+def test_providers_with_prices_of_single_gpus_only_are_named():
+    single = make_offer(provider="runpod")
+    assert any("at runpod are not known" in note for note in planned(make_job(providers=("RunPod",)), single).notes)
+    # Not where nothing is restricted, where another provider may be used too, or where own prices fill the gap.
+    both = make_job(providers=("runpod", "examplecloud"))
+    own = make_offer(provider="runpod", gpu_count=2, price_class=PriceClass.OWN)
+    for found in (
+        planned(make_job(), single),
+        planned(both, single, make_offer()),
+        planned(make_job(providers=("runpod",)), single, own),
+    ):
+        assert not any("several GPUs" in note for note in found.notes)
+
+
+def test_providers_and_regions_are_the_same_in_any_case():
+    job = make_job(providers=("ExampleCloud",), regions=("REGION-1",))
+    assert planned(job, make_offer()).choices[0].offer == make_offer()
+
+
+def test_a_mix_that_needs_care_is_told():
+    job = make_job(methods=("qlora",), quantization_bits=(4,))
+    assert any("ROCm" in note for note in planned(job, make_offer(gpu="MI300X-OAM-192GB")).notes)
+
+
+def test_the_chance_of_fitting_comes_from_the_interval():
+    (choice,) = planned(make_job(), make_offer()).choices
+    memory = choice.memory
+    sigma = math.log(memory.required.high / memory.required.expected) / 1.2815515655446004
+    chance = NormalDist().cdf(math.log(memory.usable_bytes / memory.required.expected) / sigma)
+    load = math.log(memory.load_required.high / memory.load_required.expected) / 1.2815515655446004
+    loads = NormalDist().cdf(math.log(memory.usable_bytes / memory.load_required.expected) / load)
+    assert memory.fit_probability_ppm == pytest.approx(min(chance, loads) * 1e6, abs=1)
+    assert memory.fit_probability_ppm >= 900_000
+
+
+@pytest.mark.parametrize(
+    ("usable", "chance"), [(100.0, 0.5), (120.0, 0.9), (100.0 / 1.2, 0.1), (1000.0, 1.0), (1.0, 0.0)]
+)
+def test_fit_probability_is_that_of_a_lognormal(usable, chance):
+    need = Interval(low=np.array([100.0 / 1.2]), expected=np.array([100.0]), high=np.array([120.0]))
+    assert fit_probability(need, usable) == pytest.approx(chance, abs=1e-6)
+
+
+def test_a_need_without_spread_fits_or_does_not():
+    need = Interval(low=np.array([100.0]), expected=np.array([100.0]), high=np.array([100.0]))
+    assert (fit_probability(need, 100.0), fit_probability(need, 99.0)) == (1.0, 0.0)
+
+
+def test_equal_cost_and_time_go_to_the_one_with_more_headroom():
+    market = survey(make_job(), make_snapshot([make_offer()]), tables(), now=NOW)
+    rows = market.hardware
+    same = np.full(rows.count, 5000.0)
+    equal = replace(market, hardware=replace(rows, low_s=same, expected_s=same, high_s=same, finish_s=same))
+    bills, _ = affordable_bills(equal)
+    chosen = bills.hardware[choose(equal, bills).chosen[0][0]]
+    fits = rows.broken == 0
+    assert fits.sum() > 1
+    assert rows.slacks["memory"].needed[chosen] == rows.slacks["memory"].needed[fits].min()
+    # Headroom never buys a higher cost: a micro-dollar decides first.
+    dearer = replace(bills, expected_micro=bills.expected_micro + (np.arange(bills.count) == bills.count - 1))
+    assert best_of(equal, dearer) != bills.count - 1 or bills.count == 1
+
+
+def test_the_interval_of_checkpoints_is_told():
+    (assumed,) = planned(make_job(), make_offer()).choices
+    assert assumed.checkpoint_every_s >= 1800.0
+    (stated,) = planned(make_job(overheads=Overheads(disk_bytes=0.0, checkpoint_every_s=600.0)), make_offer()).choices
+    assert stated.checkpoint_every_s == 600.0
+
+
+def test_spot_without_checkpoints_loses_all_of_its_work():
+    spot = make_offer(pricing_model=PricingModel.SPOT)
+
+    def stretched(every):
+        job = make_job(pricing_models=("spot",), overheads=Overheads(disk_bytes=0.0, checkpoint_every_s=every))
+        (choice,) = planned(job, spot).choices
+        return choice.duration_parts_s["interruptions"]
+
+    assert stretched(0.0) > stretched(1800.0) > 0.0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.search.wording import at_least, compared, span
+from optimizer.search.wording import age, age_of_at_least, at_least, compared, counted, dollars_of, span
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,24 @@ from optimizer.search.wording import at_least, compared, span
 )
 def test_span_keeps_no_more_digits_than_a_person_reads(seconds, said):
     assert span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(182 * 86400 + 54644.0, "183 days"), (2 * 86400.0, "2 days"), (86400.0, "1d"), (5416.0, "1h30m"), (-3.0, "0s")],
+)
+def test_ages_are_told_in_days(seconds, said):
+    assert age(seconds) == said
+
+
+def test_what_must_suffice_is_rounded_up():
+    assert [age_of_at_least(seconds) for seconds in (18_000.0, 182.2 * 86400)] == ["5h", "183 days"]
+    assert [dollars_of(micro) for micro in (520_001.0, 520_000.0)] == ["$0.53", "$0.52"]
+
+
+def test_counts_agree_with_their_words():
+    assert counted(1, "offer matches", "offers match") == "1 offer matches"
+    assert counted(1919, "offer matches", "offers match") == "1,919 offers match"
 
 
 def test_a_span_that_must_suffice_is_rounded_up():

@@ -62,7 +62,7 @@ def test_every_input_has_an_end(key: str) -> None:
     estimate_cost(**{**small, key: most})
     with pytest.raises(JobError, match=f"{key} = ") as caught:
         estimate_cost(**{**small, key: most * 1.001})
-    assert caught.value.allowed.endswith(f" {most:.15g}")
+    assert caught.value.allowed.endswith(f" {most}")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_utilization_is_a_fraction() -> None:
 
 
 def test_absurdly_large_numbers_are_refused_and_do_not_become_infinite() -> None:
-    with pytest.raises(JobError, match="at most 10000000"):
+    with pytest.raises(JobError, match="at most 9007199254740991"):
         estimate_cost(**{**GOOD, "tokens_per_sample": 1e200, "n_samples": 1e200})
 
 

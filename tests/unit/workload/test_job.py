@@ -201,6 +201,7 @@ def test_bare_experts_take_no_k_bit_weights() -> None:
     note = f"width of the weights = 16 ({reason.partition(':')[0]})"
     assert job(**bare).quantization_bits == (16,)
     assert note in job(**bare).defaults_used
+    assert "method = all that make sense (default)" in job(**bare).defaults_used
     assert job(**bare, quantization=16).quantization_bits == (16,)
     assert note not in job(**bare, quantization=16).defaults_used
     assert job(**bare, stack="unsloth").quantization_bits == ()

@@ -132,6 +132,7 @@ def test_a_rounding_error_is_no_further_step():
     per_step = np.array([0.1, 1 / 3])
     assert whole_steps(0.3, per_step) == pytest.approx([0.3, 1 / 3])
     assert whole_steps(0.1 * 3, np.array([0.1])) == pytest.approx([0.3])
+    assert whole_steps(0.0, np.array([0.1])) == pytest.approx([0.1])
 
 
 def test_a_checkpoint_is_fetched_at_the_width_that_it_is_published_in(make_runs):

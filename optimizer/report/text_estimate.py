@@ -30,6 +30,7 @@ from .figures import (
     format_span,
     format_span_range,
 )
+from .objective import describe_objective
 from .table import format_heading, format_list, format_pairs, join_sections
 from .text_verbose import memory_sections, step_section, time_section
 
@@ -78,6 +79,7 @@ def _verdict(answer: EstimateAnswer, style: Style) -> list[str]:
         *([("Notice", notice)] if answer.offer and (notice := describe_flags(answer.offer)) else []),
         ("Recipe", describe_recipe(answer.recipe)),
         ("Quality", f"{answer.quality} (complexity {answer.complexity})"),
+        ("Objective", describe_objective(answer.job.objective)),
     ]
     if answer.memory.host.expected:
         host = f"{format_gib(answer.memory.host.high)} per node{HOST_VERDICTS[answer.host_fits]}"

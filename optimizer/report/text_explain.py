@@ -15,6 +15,7 @@ from .describe import (
     format_quote_range,
 )
 from .figures import (
+    format_age,
     format_dollars,
     format_gib,
     format_in_unit,
@@ -24,7 +25,10 @@ from .figures import (
 from .table import Column, format_heading, format_pairs, format_paragraph, format_table, join_sections
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from optimizer.search.results import Candidate, Explanation
+    from providers.offer import Offer
 
     from .style import Style
 
@@ -66,7 +70,8 @@ def _side_by_side(explanation: Explanation, style: Style, *, deadline: bool) -> 
     if asked is None or choice is None or explanation.verdict == "chosen":
         return []
     columns = [Column(title=""), Column(title="the choice", shrinks=True), Column(title="asked about", shrinks=True)]
-    ours, theirs = _facts(choice, deadline=deadline), _facts(asked, deadline=deadline)
+    now = explanation.made_at
+    ours, theirs = (_facts(one, now, deadline=deadline) for one in (choice, asked))
     rows = [[name, fact, other] for (name, fact), (_, other) in zip(ours, theirs, strict=True)]
     return format_table(columns, rows, style)
 
@@ -78,13 +83,14 @@ def _notices(explanation: Explanation, style: Style) -> list[str]:
     return [format_heading("Notice", "", style), *format_pairs(pairs, style)] if pairs else []
 
 
-def _facts(candidate: Candidate, *, deadline: bool) -> list[tuple[str, str]]:
+def _facts(candidate: Candidate, now: datetime | None, *, deadline: bool) -> list[tuple[str, str]]:
     offer, quote, memory = candidate.offer, candidate.quote, candidate.memory
     facts = [
         ("machine", describe_machine(candidate)),
         ("place", f"{offer.provider} {offer.zone or offer.region}"),
         ("type", f"{offer.instance_type} {offer.variant or ''}".rstrip()),
         ("paid", describe_pricing(offer)),
+        ("price", _price_age(offer, now)),
         ("method", describe_method(candidate.recipe)),
         ("cost", format_dollars(quote.expected_usd_micro)),
         ("80 % within", format_quote_range(quote)),
@@ -92,3 +98,9 @@ def _facts(candidate: Candidate, *, deadline: bool) -> list[tuple[str, str]]:
         ("memory", f"{format_gib(memory.needed.high)} of {format_gib(memory.usable_bytes)}"),
     ]
     return [*facts, ("in time", format_ppm(candidate.finish_probability_ppm))] if deadline else facts
+
+
+def _price_age(offer: Offer, now: datetime | None) -> str:
+    if now is None:
+        return f"{offer.price_class.value} price of {offer.observed_at:%Y-%m-%d}"
+    return f"{offer.price_class.value}, {format_age((now - offer.observed_at).total_seconds())} old"

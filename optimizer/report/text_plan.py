@@ -42,6 +42,7 @@ from .figures import (
     format_span_range,
     plural,
 )
+from .objective import describe_objective
 from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table, join_sections
 from .text_infeasible import format_infeasible
 from .text_rivals import rivals_section
@@ -96,6 +97,7 @@ def _choice_lines(plan: Plan, best: Candidate, style: Style) -> list[str]:
         *([("Notice", notice)] if (notice := describe_flags(offer)) else []),
         ("Recipe", describe_recipe(best.recipe)),
         ("Quality", f"{best.quality} (complexity {best.complexity})"),
+        ("Objective", describe_objective(plan.job.objective)),
     ]
     title = "Best found in the time allowed" if plan.status is PlanStatus.TIME_LIMIT else "Cheapest"
     return [*_headline(title, headline, style), *format_pairs(pairs, style)]

@@ -57,7 +57,7 @@ def test_an_estimate_says_what_to_know_of_its_offer(invented_estimate: EstimateA
     assert invented_estimate.offer is not None
     offer = dataclasses.replace(invented_estimate.offer, flags=("virtualised_gpu",))
     text = format_estimate(dataclasses.replace(invented_estimate, offer=offer), NARROW)
-    assert "  Notice    GPU reached over a network\n" in text
+    assert "  Notice     GPU reached over a network\n" in text
     assert "Notice" not in format_estimate(invented_estimate, NARROW)
 
 
@@ -84,7 +84,7 @@ def test_the_verdict_has_three_values(
 def test_memory_of_the_host_is_named_when_used(invented_estimate: EstimateAnswer) -> None:
     for host_fits, verdict in ((True, "\n"), (False, ", more than the machine has"), (None, " (what the machine has")):
         text = format_estimate(dataclasses.replace(invented_estimate, host_fits=host_fits), NARROW)
-        assert f"  Host RAM  22.0 GiB per node{verdict}" in text
+        assert f"  Host RAM   22.0 GiB per node{verdict}" in text
     nothing = Estimate(low=0.0, expected=0.0, high=0.0, basis=Basis.DERIVED)
     without = dataclasses.replace(invented_estimate, memory=dataclasses.replace(invented_estimate.memory, host=nothing))
     assert "Host RAM" not in format_estimate(without, NARROW)

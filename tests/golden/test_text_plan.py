@@ -211,7 +211,7 @@ def test_flags_of_the_choice_stand_in_words_and_those_of_the_others_as_marks(inv
         runners_up=(flagged(other, "marketplace", variant="community"), flagged(other), flagged(other, *flags)),
     )
     text = format_plan(plan, NARROW)
-    assert "  Notice   marketplace host · ARM host: needs aarch64 builds\n" in text
+    assert "  Notice     marketplace host · ARM host: needs aarch64 builds\n" in text
     table = text[text.index("Runners-up") : text.index("Why the others")].splitlines()
     assert [line.split()[-1] for line in table[2:5]] == ["m", "%", "ma"]
     assert table[2].split()[:3] == ["nimbus", "mars-1", "community"]

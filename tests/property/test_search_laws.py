@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from optimizer.search.market import survey
 from optimizer.search.planner import plan
 from optimizer.search.results import PlanStatus
+from optimizer.workload.matrices import QUALITY_ORDER
 from providers.offer import BillingTerms
-from tests.fixtures.search_oracle import feasible_tuples
+from tests.fixtures.search_oracle import burden, feasible_tuples, least_burdens
 from tests.fixtures.search_world import GIB, NOW, USD, make_job, make_offer, make_snapshot, tables
 
 GPUS = ("T4-16GB", "L4-24GB", "RTX-A5000-24GB", "A100-SXM-40GB", "A100-SXM-80GB", "H100-SXM-80GB")
@@ -155,17 +156,60 @@ def test_parts_sum_to_totals_and_ends_are_in_order(job, market):
 
 @law
 @given(job=jobs, market=markets)
-def test_an_infeasible_job_says_which_limit_to_relax_and_relaxing_it_works(job, market):
+def test_an_infeasible_job_says_which_limits_to_relax_and_relaxing_them_works(job, market):
     found = answer(job, market)
     if found.choices:
         assert found.near_misses == ()
         return
     assert found.near_misses
     for miss in found.near_misses:
-        if miss.limit == "deadline" and not miss.also:
-            relaxed = replace(job, deadline_at=NOW + timedelta(seconds=miss.required + 1))
-        elif miss.limit == "budget" and not miss.also:
-            relaxed = replace(job, budget_usd=Decimal(int(miss.required)) / 1_000_000)
-        else:
-            continue
-        assert cost(answer(relaxed, market)) <= miss.candidate.quote.expected_usd_micro
+        assert set(miss.broken) == ({miss.limit, *miss.also} if miss.kind != "recipe" else set())
+        if miss.broken and miss.broken.keys() <= RELAXED.keys():
+            relaxed = job
+            for limit, value in miss.broken.items():
+                relaxed = replace(relaxed, **RELAXED[limit](value))
+            assert cost(answer(relaxed, market)) <= miss.candidate.quote.expected_usd_micro
+
+
+RELAXED = {
+    "deadline": lambda seconds: {"deadline_at": NOW + timedelta(seconds=seconds + 1)},
+    "budget": lambda micro: {"budget_usd": Decimal(int(micro)) / 1_000_000},
+    "max_nodes": lambda nodes: {"max_nodes": int(nodes)},
+    "max_gpus": lambda gpus: {"max_gpus": int(gpus)},
+    "quality_floor": lambda rank: {"quality_floor": QUALITY_ORDER[int(rank)]},
+    "method": lambda _: {"methods": ()},
+}
+
+
+@law
+@given(job=jobs, market=markets)
+def test_what_is_chosen_is_needed_unless_nothing_else_will_do(job, market):
+    found = answer(job, market)
+    surveyed = survey(job, make_snapshot(market, billing=BILLING), tables(), now=NOW)
+    counted = found.rejected.get("simpler", 0)
+    assert counted in {0, surveyed.rejected("simpler")}
+    assert found.solver.candidates == surveyed.candidates()
+    if counted:
+        # The rule was in force: on its own machine the choice has no simpler recipe of its method that fits.
+        for one in found.choices:
+            place = next(
+                k
+                for k in range(surveyed.places.count)
+                if surveyed.offers.offers[int(surveyed.places.offer[k])].key == one.offer.key
+                and surveyed.places.nodes[k] == one.nodes
+            )
+            least = least_burdens(surveyed, one.offer, int(surveyed.places.klass[place]))
+            assert burden(one.recipe) == least[one.recipe.tuning, one.recipe.bits]
+
+
+@law
+@given(job=jobs, market=markets, runs=st.integers(2, 6), most=st.integers(1, 12))
+def test_a_sweep_keeps_the_most_gpus_over_all_its_runs(job, market, runs, most):
+    sweep = replace(job, runs=runs, max_gpus=most)
+    found = answer(sweep, market)
+    used = sum(one.offer.gpu_count * one.nodes * one.runs for one in found.choices)
+    assert used <= most
+    assert sum(one.runs for one in found.choices) in {0, runs}
+    for miss in found.near_misses:
+        if miss.broken.keys() == {"max_gpus"}:
+            assert answer(replace(sweep, max_gpus=int(miss.required)), market).choices

@@ -328,12 +328,14 @@ def test_moe_and_large_models_plan_too():
 
 
 def test_the_network_that_nobody_states_is_named():
-    job = make_job(max_nodes=2, tokens=60_000_000, deadline_at=NOW + timedelta(minutes=45), confidence_ppm=500_000)
-    unknown = make_offer(gpu_count=8)
+    job = make_job(model=model("llama-3.1-70b"), methods=("full",), max_nodes=2, deadline_at=None)
+    unknown = make_offer(gpu="H200-SXM-141GB", gpu_count=8, host_ram_bytes=256 * GIB)
     found = planned(job, unknown)
-    nodes = [c.nodes for c in (*found.choices, *(miss.candidate for miss in found.near_misses))]
-    assert 2 in nodes
+    assert found.choices[0].nodes == 2
     assert any("The network between 2 nodes is unknown (toy.large)" in note for note in found.notes)
+    missed = planned(replace(job, max_nodes=1), unknown)
+    assert {miss.candidate.nodes for miss in missed.near_misses if miss.limit == "max_nodes"} == {2}
+    assert any("The network between 2 nodes is unknown (toy.large)" in note for note in missed.notes)
     known = planned(job, replace(unknown, network_bytes_per_s=50e9))
     assert not any("The network between" in note for note in known.notes)
 
@@ -343,7 +345,7 @@ def test_providers_with_prices_of_single_gpus_only_are_named():
     assert any("at runpod are not known" in note for note in planned(make_job(providers=("RunPod",)), single).notes)
     # Not where nothing is restricted, where another provider may be used too, or where own prices fill the gap.
     both = make_job(providers=("runpod", "examplecloud"))
-    own = make_offer(provider="runpod", gpu_count=2, price_class=PriceClass.OWN)
+    own = make_offer(provider="runpod", instance_type="toy.two", gpu_count=2, price_class=PriceClass.OWN)
     for found in (
         planned(make_job(), single),
         planned(both, single, make_offer()),

@@ -211,16 +211,7 @@ def test_spot_that_nobody_asked_for_is_added_to_on_demand():
 
 
 def test_figures_are_rounded_to_the_generous_side():
-    assert [span_flag(seconds) for seconds in (1.0, 60.0, 61.0, 36_000.0, 36_001.0)] == [
-        "1m",
-        "1m",
-        "2m",
-        "600m",
-        "11h",
-    ]
-    assert [dollars_flag(micro) for micro in (1.0, 10_000.0, 10_000.5, 12_345_678.0)] == [
-        "0.01",
-        "0.01",
-        "0.02",
-        "12.35",
-    ]
+    spans = {1.0: "1m", 60.0: "1m", 61.0: "2m", 36_000.0: "600m", 36_001.0: "11h"}
+    assert {seconds: span_flag(seconds) for seconds in spans} == spans
+    amounts = {1.0: "0.01", 10_000.0: "0.01", 10_000.5: "0.02", 12_345_678.0: "12.35"}
+    assert {micro: dollars_flag(micro) for micro in amounts} == amounts

@@ -23,13 +23,14 @@ pytestmark = pytest.mark.packaging
 
 
 def run_line(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line of the README in the checkout, as it stands there."""
+    """Run a command line of the README in the checkout, as it stands there, with no setting of the tests' own."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TUNEFARE_")}
     return subprocess.run(
         [sys.executable, "-c", "from optimizer.cli.main import run; run()", *shlex.split(line)[1:]],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PYTHONPATH": str(ROOT)},
         check=False,
     )
 

@@ -13,7 +13,7 @@ LONGEST_SHOWN = 240
 class TunefareError(Exception):
     """An expected failure: one line with cause and next step, no traceback.
 
-    `exit_code` is the process exit code that the command line returns for it (house.md, section 8).
+    `exit_code` is the process exit code that the command line returns for it (README, exit codes).
     """
 
     exit_code: ClassVar[int] = 1

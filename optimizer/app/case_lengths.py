@@ -28,7 +28,7 @@ LONGEST_OVER_MEAN = 7
 """The longest of some thousand rows of instruction data over their mean: the peaks of padded OpenOrca runs imply it."""
 
 PROMPT_LONGEST_OVER_MEAN = 1.5
-"""The same for prompts of one task (named entities: 208 tokens for a mean of 138 fit the seeds' memory table)."""
+"""The same for prompts of one task (named entities: 208 tokens for a mean of 138 fit FinLoRA's memory table)."""
 
 _DATA: tuple[tuple[str, int, int], ...] = (
     (r"(?<!long)alpaca", 120, 512),

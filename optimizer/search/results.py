@@ -49,7 +49,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryReading:
-    """Memory of one GPU in bytes, as `cli.md` names the readings. `parts_bytes` sum to allocated.expected."""
+    """Memory of one GPU in bytes, by reading (docs/memory-model.md). `parts_bytes` sum to allocated.expected."""
 
     usable_bytes: int
     required: Estimate

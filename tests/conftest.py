@@ -7,9 +7,15 @@ import socket
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# The same examples on every run: a law that only sometimes fails belongs into a longer search, not into this suite.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("search", derandomize=False, deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 CLEARED_PREFIXES = ("TUNEFARE_", "AWS_", "GOOGLE_", "GCP_", "AZURE_", "OCI_", "RUNPOD_", "VAST_", "LAMBDA_", "VULTR_")
 

@@ -125,6 +125,8 @@ def _bill_section(plan: Plan, best: Candidate, style: Style) -> list[str]:
     if len([item for item in best.quote.items if item.usd_micro]) < 2:
         return []
     aside = f"expected, one run of {plan.job.runs}" if plan.job.runs > 1 else "expected"
+    if best.nodes > 1:
+        aside += f"; times are those of {best.nodes} nodes added up"
     return [
         format_heading("The bill", aside, style),
         *bill_lines(best.quote.items, style),

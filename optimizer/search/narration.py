@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optimizer.physics.axes import Offload
 from optimizer.physics.recipe import caution
 from providers.coverage import missing_multi_gpu, multi_gpu_note
 from providers.offer import PriceClass, PricingModel
@@ -63,6 +64,7 @@ def plan_notes(
         if candidate.nodes > 1 and candidate.offer.network_bytes_per_s is None:
             where = f"{candidate.nodes} nodes is unknown ({candidate.offer.instance_type})"
             notes.append(f"The network between {where}: it is assumed, and the time with it.")
+    notes.extend(_batch(market, choices))
     notes.extend(_coverage(market))
     if any(choice.recipe.tuning.value == "full" for choice in choices):
         notes.append("Full fine-tuning keeps fp32 master weights (mixed precision); pure 16-bit halves its memory.")
@@ -74,6 +76,8 @@ def _choice_notes(market: Market, choice: Candidate) -> list[str]:
     offer = choice.offer
     if warning := caution(choice.recipe, choice.gpu):
         notes.append(warning)
+    if choice.recipe.offload is not Offload.NONE:
+        notes.append("Offload: next to no published run stands behind its speed; try a few steps first.")
     if offer.pricing_model is PricingModel.SPOT:
         notes.append(_spot_note(market))
     if offer.price_class is PriceClass.LIST:
@@ -90,6 +94,20 @@ def _sweep(market: Market, choices: tuple[Candidate, ...]) -> list[str]:
         return []
     gpus = sum(choice.offer.gpu_count * choice.nodes * choice.runs for choice in choices)
     return [f"All {market.job.runs} runs at once, {gpus} GPUs; at most {market.job.max_gpus} may be used."]
+
+
+def _batch(market: Market, choices: tuple[Candidate, ...]) -> list[str]:
+    """Return that the assumed global batch limits the GPUs, where more of them might have been the better answer."""
+    assumed = any(line.startswith("global batch =") for line in market.job.defaults_used)
+    strained = not choices or any(choice.recipe.offload is not Offload.NONE for choice in choices)
+    if not (assumed and strained):
+        return []
+    batch = market.job.global_batch
+    note = (
+        f"A global batch of {batch} sequences (assumed) keeps at most {batch} GPUs busy: a larger --global-batch, "
+        "with --max-nodes, lets more of them share the model, and may be faster and cheaper."
+    )
+    return [note]
 
 
 def _coverage(market: Market) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import ceil, isnan
 from typing import TYPE_CHECKING
 
-from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
 from providers.money import format_usd
 from providers.offer import PricingModel
 from providers.units import format_bytes, format_duration
@@ -98,10 +97,8 @@ def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, 
             f"needs {span(needed)} (at {job.confidence_ppm / 1e4:g} % confidence), "
             f"and the deadline leaves {span(allowed) if allowed > 0 else 'nothing'}"
         ),
-        "quality_floor": f"reaches quality {candidate.quality}, and the floor is {_level(QUALITY_ORDER, needed)}",
-        "max_complexity": (
-            f"is of complexity {candidate.complexity}, and the ceiling is {_level(COMPLEXITY_ORDER, allowed)}"
-        ),
+        "quality_floor": f"reaches quality {candidate.quality}, and the floor is {job.quality_floor}",
+        "max_complexity": (f"is of complexity {candidate.complexity}, and the ceiling is {job.max_complexity}"),
         "method": "was not asked for",
         "max_gpus": f"uses {needed:.0f} GPUs{_at_once(job)}, and the limit is {allowed:.0f}",
         "max_nodes": f"uses {needed:.0f} nodes, and the limit is {allowed:.0f}",
@@ -174,7 +171,3 @@ def _pricing_clause(candidate: Candidate, job: Job) -> str:
     if job.pricing_models:
         return f"is {model}, and only {', '.join(job.pricing_models)} may be used"
     return f"is {model}, which was not asked for and whose price is not fresh"
-
-
-def _level(order: tuple[str, ...], rank: float) -> str:
-    return order[int(rank)] if 0 <= int(rank) < len(order) else "?"

@@ -39,9 +39,10 @@ def speed_sigma(
     recipe, machine, sigma = runs.recipe, runs.machine, constants.sigma
     several = machine.gpu_count * machine.nodes > 1
     many_nodes = machine.nodes > 1
-    variance = constants.stack_sigma[recipe.stack] ** 2 + constants.architecture_sigma[machine.architecture] ** 2
+    modelled = constants.stack_sigma[recipe.stack] ** 2 + constants.architecture_sigma[machine.architecture] ** 2
+    modelled = modelled + ~recipe.stack_known * sigma.unknown_stack**2
+    variance = np.where(np.isnan(machine.speed_sigma), modelled, machine.speed_sigma**2)
     causes: tuple[tuple[Bools, float], ...] = (
-        (~recipe.stack_known, sigma.unknown_stack),
         (several, sigma.several_gpus),
         (many_nodes, sigma.several_nodes),
         (several & ~machine.nvlink & is_gathered(recipe), sigma.pcie_sharded),

@@ -39,9 +39,10 @@ def estimate_throughput(runs: Runs, constants: SpeedConstants) -> ThroughputColu
     PPO token one of a prompt or of a response; work that they cause in other models is in the time, not in the count.
     Unknown machine figures (NaN peak or bandwidth) give NaN speed.
     """
-    parts = step_parts(runs, constants)
-    step_s = sum(parts.values(), start=np.zeros(1))
     recipe, machine = runs.recipe, runs.machine
+    # A calibrated card is faster or slower as a whole: where the time goes was not measured.
+    parts = {name: part / machine.speed_factor for name, part in step_parts(runs, constants).items()}
+    step_s = sum(parts.values(), start=np.zeros(1))
     gpus = machine.gpu_count * machine.nodes
     processed_per_s = processed_tokens(recipe) * recipe.grad_accum * gpus / step_s
     speed = processed_per_s / recipe.padding_factor
@@ -121,7 +122,8 @@ def network_gap(runs: Runs, step_s: Floats, constants: SpeedConstants) -> Floats
         return np.zeros(1)
     network = np.where(unknown, constants.fast_network_bytes_per_s, machine.network_bytes_per_s)
     fast = step_parts(replace(runs, machine=replace(machine, network_bytes_per_s=network)), constants)
-    return np.where(unknown, np.log(step_s / sum(fast.values(), start=np.zeros(1))), 0.0)
+    slow_s = step_s * machine.speed_factor
+    return np.where(unknown, np.log(slow_s / sum(fast.values(), start=np.zeros(1))), 0.0)
 
 
 def _wide(values: Columns, count: int) -> Columns:

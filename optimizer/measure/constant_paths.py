@@ -1,0 +1,66 @@
+"""Reading and replacing single constants of the memory and time models by name.
+
+A name is the key of the data file: `activations.live_hidden`, `launch_s.hf` (one stack of a column),
+`architecture_factor.hopper`, `moe_efficiency`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from optimizer.physics.axes import Optimizer, Stack
+from optimizer.physics.runs import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optimizer.physics.memory_constants import MemoryConstants
+    from optimizer.physics.speed_constants import SpeedConstants
+
+Constants = TypeVar("Constants", "MemoryConstants", "SpeedConstants")
+
+_ENTRIES: dict[int, tuple[str, ...]] = {
+    len(names): names for names in (tuple(map(str, Stack)), ARCHITECTURES, tuple(map(str, Optimizer)))
+}
+"""Names of the entries of a column of constants, by its length: stacks, architectures, optimizers."""
+
+
+def constant(constants: Constants, name: str) -> float:
+    """Return the value of one constant. Raises KeyError for a name that there is not."""
+    first, _, rest = name.partition(".")
+    value = getattr(constants, first, None)
+    if isinstance(value, np.ndarray):
+        return float(value[_entry(value, rest, name)])
+    if is_dataclass(value) and rest in {one.name for one in fields(value)}:
+        return float(getattr(value, rest))
+    if isinstance(value, float | int) and not rest:
+        return float(value)
+    raise KeyError(name)
+
+
+def with_constants(constants: Constants, values: Mapping[str, float]) -> Constants:
+    """Return the constants with the named ones replaced. Raises KeyError for a name that there is not."""
+    groups: dict[str, Any] = {}
+    for name, value in values.items():
+        constant(constants, name)
+        first, _, rest = name.partition(".")
+        found = groups.get(first, getattr(constants, first))
+        if isinstance(found, np.ndarray):
+            found = found.copy()
+            found[_entry(found, rest, name)] = value
+        elif rest:
+            found = replace(found, **{rest: value})
+        else:
+            found = value
+        groups[first] = found
+    return replace(constants, **groups)
+
+
+def _entry(column: np.ndarray[Any, Any], entry: str, name: str) -> int:
+    names = _ENTRIES.get(column.shape[0], ())
+    if entry not in names:
+        raise KeyError(name)
+    return names.index(entry)

@@ -40,6 +40,9 @@ _DATA: tuple[tuple[str, int, int], ...] = (
 )
 """Mean and longest row in tokens of public sets of short rows, templates included; assumed."""
 
+_VARIABLE = re.compile(r"longest|dynamic|padding[- _]free|dataset|variable|^(un)?padded$|group(ed)?[ _]by[ _]length")
+"""Texts of batches whose rows vary: a stated length is then the limit of a row. "padded/fixed length" is none."""
+
 _DOUBT_OF_LENGTH = 0.6
 _DOUBT_OF_PROMPT = 0.15
 """Standard deviations of the logarithm of an assumed length (a factor of 2.2 either way at 80 %); assumed."""
@@ -68,7 +71,7 @@ def read_lengths(
     """Return the lengths of a case. A stated length is that of every row, or a limit where batches vary in length."""
     packing = text(row, "packing").lower()
     stated = whole(row, "seq_len")
-    variable = not packed and bool(re.search(r"longest|dynamic|padding[- _]free|dataset|variable", packing))
+    variable = not packed and bool(_VARIABLE.search(packing))
     if variable:
         return _varying(packing, notes, stated or model.context, micro_batch, known=stated is not None)
     if stated is not None:

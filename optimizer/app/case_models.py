@@ -45,6 +45,9 @@ _NOISE = re.compile(
 ModelIndex = dict[str, tuple[ModelSpec, ...]]
 """Models by the letters and digits of their names, noise left out; releases of one family share a key."""
 
+_COUNT = re.compile(r"^\d+\s*[x×*]\s*|(\s+|(?<=\d))[x×*]\s*\d+$|^dgx\s+", re.IGNORECASE)
+"""A number of cards, a maker or a cabinet before or behind the name of a GPU."""
+
 _EXPERT_NAME = re.compile(r"moe|\d+x\d+b|[-_]a\d+(\.\d+)?b|mixtral|granite-\d.*-a\d+m", re.IGNORECASE)
 
 
@@ -122,13 +125,23 @@ def _gpu(row: Mapping[str, str], gpus: GpuTable, assumed: list[str]) -> tuple[Gp
 
 
 def _named_gpu(name: str, size_gib: float | None, gpus: GpuTable) -> Gpu | None:
-    """Return the GPU by its full name, with the stated size, or by its first word; never by a part of a word."""
+    """Return the GPU by its full name, with the stated size, or by its first word; never by a part of a word.
+
+    A size in the name ("A100 (80GB)", "A100-80G") counts like one in the column of sizes.
+    """
     bare = re.sub(r"\(.*?\)", "", name).strip()
     if not bare or bare.lower().startswith(("unstated", "unknown", "card of")):
         return None
-    first = re.split(r"[\s]|-\d+gi?b", bare, maxsplit=1, flags=re.IGNORECASE)[0]
-    sized = () if size_gib is None else (f"{bare}-{size_gib:g}GB", f"{bare} {size_gib:g}GB", f"{first}-{size_gib:g}GB")
-    for candidate in (*sized, bare, first):
+    bare = _COUNT.sub("", bare).strip()
+    in_brackets = re.search(r"\b(\d+)\s*g(i?b)?\b", name, re.IGNORECASE)
+    if size_gib is None and in_brackets is not None:
+        size_gib = float(in_brackets.group(1))
+    first = re.split(r"[\s]|-\d+gi?b?\b", bare, maxsplit=1, flags=re.IGNORECASE)[0]
+    unsized = re.sub(r"[\s-]*\d+\s*gi?b?\b.*", "", bare, flags=re.IGNORECASE)
+    ending = "" if size_gib is None else f"{size_gib:g}GB"
+    words = dict.fromkeys((bare, unsized, first, f"{first} SXM2"))
+    sized = [f"{word}{joint}{ending}" for word in words for joint in ("-", " ") if ending]
+    for candidate in (*sized[:2], bare, *sized[2:], unsized, first, f"RTX {first}"):
         found = gpus.resolve(candidate)
         if found is not None:
             return found

@@ -18,6 +18,7 @@ from providers.errors import KnowledgeMissing
 
 from .case_fields import text, whole
 from .case_lengths import CaseLengths, read_lengths
+from .case_methods import KIN, read_method
 from .case_models import ModelIndex, case_machine, case_model
 from .case_texts import (
     HALF_OF,
@@ -25,6 +26,7 @@ from .case_texts import (
     read_checkpointing,
     read_compiled,
     read_kernels,
+    read_levers,
     read_optimizer,
     read_precision,
     read_preparation,
@@ -52,20 +54,10 @@ _DOUBT_OF_OPTIMIZER = 0.25
 """Of the memory of a full run whose optimizer is not stated: AdamW at 8 bits takes 6 instead of 10 bytes."""
 
 _DOUBT_OF_CHECKPOINTING = 0.15
-_DOUBT_OF_LEVERS = 0.15
-"""Of runs with a stated lever that is not modelled; it lowers the memory, by 7 to 25 % in torchtune's table."""
-
-_NOT_MODELLED = "not modelled"
-_LEVERS = (
-    (r"opt(imizer)?[- ]in[- ]b", "optimizer in backward"),
-    (r"act(ivation)? offload", "activation offload"),
-)
-
+_DOUBT_OF_KIN = 0.1
+"""Of adapters that are estimated as LoRA; assumed."""
 PARALLEL = "tensor/pipeline/expert parallel: not modelled"
 _DEGREE = re.compile(r"(?<![a-z])(tp|pp|cp|ep|sp|usp|sequence parallel|tensor parallel)\s*[=:]?\s*(\d+)")
-_OBJECTIVES = {"sft": Objective.SFT, "dpo": Objective.DPO, "ppo": Objective.PPO}
-_UNMODELLED_OBJECTIVES = ("grpo", "gkd", "kto", "rm", "simpo", "orpo", "cpo", "rloo", "distill")
-_LORA_ALIKE = {"lora", "qlora", "q-lora", "lora+", "loraplus", "pissa", "loftq", "lora-ga", "lora-int8"}
 _ADAPTER_GROUPS: dict[str, tuple[str, ...]] = {
     "linear_qkv": ("q_proj", "k_proj", "v_proj", "query_key_value", "c_attn", "qkv_proj", "Wqkv"),
     "linear_proj": ("o_proj", "out_proj", "dense"),
@@ -138,13 +130,13 @@ def _recipe(
     row: Mapping[str, str], notes: str, model: ModelSpec, machine: Machine, lengths: CaseLengths
 ) -> tuple[Recipe, tuple[str, ...]]:
     assumed: list[str] = []
-    tuning, objective, bits = _method(row)
+    tuning, objective, bits = read_method(row, assumed)
     stack, stack_known = read_stack(row, notes)
     sharding, offload = _sharding(row, notes, machine, stack, assumed)
     seq_len = lengths.in_memory
     assumed += lengths.assumed
-    assumed += [f"{lever} {_NOT_MODELLED}" for pattern, lever in _LEVERS if re.search(pattern, notes)]
     loss, fused = read_kernels(notes, stack)
+    levers = read_levers(row, notes, accumulates=_grad_accum(row, machine) > 1)
     halves = seq_len // 2 if objective is not Objective.SFT else 0
     if halves:
         assumed.append(f"prompt and response {halves} tokens each")
@@ -176,7 +168,12 @@ def _recipe(
         row_tokens=lengths.processed,
         prompt_tokens=halves,
         response_tokens=halves,
-        kbit_preparation=read_preparation(row, notes),
+        kbit_preparation=read_preparation(
+            row, notes, shared=machine.gpus > 1 and sharding in {Sharding.FSDP, Sharding.ZERO3}
+        ),
+        fused_optimizer=levers.fused_optimizer,
+        optimizer_in_backward=levers.optimizer_in_backward,
+        activation_offload=levers.activation_offload,
         modules_to_save=() if full else _saved(row, model),
         reward_params=model.total_params if objective is Objective.PPO else 0,
     )
@@ -194,44 +191,6 @@ def _refuse_model_parallel(row: Mapping[str, str], notes: str) -> None:
         raise KnowledgeMissing(f"{PARALLEL} ({', '.join(above)})")
     if "device_map" in parallelism:
         raise KnowledgeMissing("layers spread over GPUs (device_map): not modelled")
-
-
-def _method(row: Mapping[str, str]) -> tuple[Tuning, Objective, int]:
-    """Return tuning, objective and width from "dpo+lora", "full (pretrain)", "qlora (nf4 dq)", "lora-int8"."""
-    stated = text(row, "method").lower()
-    bare = re.sub(r"\(.*?\)", "", stated).strip()
-    *before, name = [part.strip() for part in bare.split("+")] if bare not in _LORA_ALIKE else [bare]
-    objective = Objective.SFT
-    for part in before:
-        if part not in _OBJECTIVES:
-            what = "objective" if part in _UNMODELLED_OBJECTIVES else "method"
-            raise KnowledgeMissing(f"{what} {part!r}: not modelled")
-        objective = _OBJECTIVES[part]
-    if name == "full":
-        tuning = Tuning.FULL
-    elif name in _LORA_ALIKE:
-        tuning = Tuning.LORA
-    elif name in {"dora", "qdora"}:
-        tuning = Tuning.DORA
-    elif name == "rslora":
-        tuning = Tuning.RSLORA
-    else:
-        raise KnowledgeMissing(f"method {stated!r}: not modelled" if stated else "the row states no method")
-    return tuning, objective, _bits(text(row, "quant").lower(), stated, tuning)
-
-
-def _bits(quant: str, method: str, tuning: Tuning) -> int:
-    if re.search(r"4[ -]?bit|nf4|int4|fp4|gptq|awq|hqq", quant):
-        return 4
-    if re.search(r"8[ -]?bit|int8", quant):
-        return 8
-    if quant and quant not in {"none", "no", "16", "16bit", "bf16", "fp16"}:
-        raise KnowledgeMissing(f"quantization {quant!r}: not modelled")
-    if tuning is Tuning.FULL:
-        return 16
-    if method.startswith(("qlora", "q-lora", "qdora")) or "4bit" in method or "nf4" in method:
-        return 4
-    return 8 if "int8" in method or "8bit" in method else 16
 
 
 def _sharding(
@@ -282,10 +241,8 @@ def _recipe_doubt(recipe: Recipe, assumed: tuple[str, ...]) -> float:
     """Return how unsure the memory is for what was assumed about the recipe, or is known of it and not modelled."""
     optimizer = recipe.tuning is Tuning.FULL and any(note.startswith("optimizer adam") for note in assumed)
     checkpointing = any(note.startswith("checkpointing") for note in assumed)
-    levers = any(note.endswith(_NOT_MODELLED) for note in assumed)
-    return math.hypot(
-        _DOUBT_OF_OPTIMIZER * optimizer, _DOUBT_OF_CHECKPOINTING * checkpointing, _DOUBT_OF_LEVERS * levers
-    )
+    kin = any(note.endswith(KIN) for note in assumed)
+    return math.hypot(_DOUBT_OF_OPTIMIZER * optimizer, _DOUBT_OF_CHECKPOINTING * checkpointing, _DOUBT_OF_KIN * kin)
 
 
 def _reading_doubt(row: Mapping[str, str]) -> float:

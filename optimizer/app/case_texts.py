@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from optimizer.physics.axes import Attention, Checkpointing, Loss, Optimizer, Precision, Sharding, Stack, Tuning
 from providers.errors import KnowledgeMissing
@@ -12,6 +12,8 @@ from .case_fields import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_OFFLOADED = r"act(?:ivation)?s?[ _-]offload"
 
 HALF_OF = {precision: precision for precision in Precision} | {
     Precision.BF16_PURE: Precision.FP16_PURE,
@@ -111,6 +113,31 @@ def _recompute(parallelism: str) -> str:
     return "" if found is None else {"select": "selective"}.get(found.group(1), found.group(1))
 
 
+class Levers(NamedTuple):
+    """Levers of memory, named as in `Recipe`."""
+
+    fused_optimizer: bool | None
+    optimizer_in_backward: bool
+    activation_offload: bool
+
+
+def read_levers(row: Mapping[str, str], notes: str, *, accumulates: bool) -> Levers:
+    """Return the levers of memory that a row states.
+
+    An optimizer in backward leaves no gradient to accumulate: where a run `accumulates`, the text speaks of another.
+    """
+    optimizer = text(row, "optimizer").lower()
+    said = f"{notes} {optimizer}"
+    off = re.search(rf"(no|without) {_OFFLOADED}|{_OFFLOADED}(ing)?\s*[=:]\s*(false|no|0)", said)
+    offloaded = re.search(_OFFLOADED, said) or re.search(r"offload|cpu", text(row, "grad_checkpointing").lower())
+    in_backward = re.search(r"opt(imizer)?[ _-]in[ _-]b(wd|ackward)|fused backward|backward hook", said)
+    return Levers(
+        fused_optimizer=True if re.search(r"\bfused\b|_fused", optimizer) else None,
+        optimizer_in_backward=bool(in_backward) and not accumulates,
+        activation_offload=bool(offloaded) and not off,
+    )
+
+
 def read_compiled(row: Mapping[str, str], notes: str) -> bool:
     """Return whether the notes or the precision say that the model was compiled."""
     stated = f"{notes} {text(row, 'precision').lower()}"
@@ -137,13 +164,17 @@ def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
     return (Loss.TRITON if kernel else Loss.STANDARD), False
 
 
-def read_preparation(row: Mapping[str, str], notes: str) -> bool | None:
+def read_preparation(row: Mapping[str, str], notes: str, *, shared: bool) -> bool | None:
     """Return whether PEFT's k-bit preparation (fp32 upcast of what is not quantised) ran; None is the usual way.
 
-    PEFT itself leaves models quantised by GPTQ, AQLM, EETQ, HQQ and torchao as they are.
+    PEFT itself leaves models quantised by GPTQ, AQLM, EETQ, HQQ and torchao as they are. Where the weights are
+    `shared` by several GPUs (FSDP, ZeRO-3) trainers leave it out, whatever their unsharded baseline does: ten rows of
+    fms-acceleration's `baseline-peft-bnb` on two GPUs take as much as its accelerated twin.
     """
-    if "kbit" in text(row, "precision").lower() or "baseline-peft" in notes:
+    if "kbit" in text(row, "precision").lower():
         return True
+    if "baseline-peft" in notes:
+        return None if shared else True
     untouched = re.search(r"gptq|aqlm|eetq|hqq|torchao", text(row, "quant").lower())
     return False if untouched or "accelerated-peft" in notes else None
 

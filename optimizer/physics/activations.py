@@ -69,7 +69,7 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     others = np.maximum(kept - block, partly + again)
     saved = tokens * np.where(everything, others, np.where(selective, partly, checkpoints))
     live = tokens * block
-    offloads = on.unsloth & ~everything & ~selective
+    offloads = (on.unsloth & ~everything & ~selective) | recipe.activation_offload
 
     scores = (recipe.attention == _EAGER) * tokens * model.heads * recipe.seq_len
     live_scores = scores * of.score_bytes_live

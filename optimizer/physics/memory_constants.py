@@ -140,6 +140,7 @@ class SigmaConstants:
     eager: float
     moe: float
     offload: float
+    levers: float
     dora: float
     dpo: float
     ppo: float

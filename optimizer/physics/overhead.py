@@ -99,7 +99,8 @@ def allocated_deviation(runs: Runs, on: Switches, parts: dict[str, Floats], cons
     loose = loose + (recipe.checkpointing == _SELECTIVE) * of.selective**2
     loose = loose + (runs.model.experts > 0) * of.moe**2 + on.dora * of.dora**2
     whole = of.model**2 + (on.gpus > 1) * of.sharded**2 + ~recipe.stack_known * of.unknown_stack**2
-    whole = whole + on.offloaded * of.offload**2 + on.dpo * of.dpo**2 + on.ppo * of.ppo**2
+    levers = recipe.optimizer_in_backward | recipe.activation_offload
+    whole = whole + levers * of.levers**2 + on.offloaded * of.offload**2 + on.dpo * of.dpo**2 + on.ppo * of.ppo**2
     whole = whole + (runs.machine.nodes > 1) * of.several_nodes**2
     squared = (
         (of.weights * (parts["weights"] + parts["model_copies"])) ** 2

@@ -31,7 +31,9 @@ class Recipe:
 
     `bits` is the width of the frozen linear weights. `micro_batch` counts sequences per GPU and forward pass,
     `grad_accum` forward passes per optimizer step. `target_modules` are module names, or ("all-linear",);
-    `modules_to_save` are trained whole beside the adapters (embed_tokens, lm_head).
+    `modules_to_save` are trained whole beside the adapters (embed_tokens, lm_head). `fused_optimizer` steps without
+    temporary copies (None: as the stack does). `optimizer_in_backward` steps each tensor as its gradient appears and
+    lets go of it. `activation_offload` moves what backward needs to the host meanwhile.
     """
 
     tuning: Tuning
@@ -63,6 +65,9 @@ class Recipe:
     kbit_preparation: bool | None = None
     row_tokens: float | None = None
     modules_to_save: tuple[str, ...] = ()
+    fused_optimizer: bool | None = None
+    optimizer_in_backward: bool = False
+    activation_offload: bool = False
 
     @property
     def method(self) -> str:
@@ -149,6 +154,9 @@ def _refusal_of_offload(recipe: Recipe) -> Refusal | None:
 
 
 def _refusal_of_stack(recipe: Recipe) -> Refusal | None:
+    if recipe.optimizer_in_backward and recipe.grad_accum > 1:
+        reason = "an optimizer that steps in backward lets go of each gradient: nothing is left to accumulate"
+        return Refusal("grad_accum", reason)
     if recipe.stack is Stack.UNSLOTH and recipe.sharding not in {Sharding.NONE, Sharding.DDP}:
         return Refusal("sharding", "Unsloth trains on one GPU or with DDP: it does not shard")
     if recipe.objective is Objective.PPO and recipe.sharding is Sharding.FSDP:

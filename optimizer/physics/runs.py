@@ -105,6 +105,12 @@ class RecipeColumns:
     this mean, memory by seq_len."""
     whole_params: Floats = field(default_factory=lambda: np.zeros(1))
     """The part of `trainable_params` of an adapter run that is trained whole (PEFT's modules_to_save)."""
+    fused_optimizer: Codes = field(default_factory=lambda: np.array([-1], dtype=np.int8))
+    """1: the step is one kernel and takes no copies, 0: it takes them, -1: as the stack does by default."""
+    optimizer_in_backward: Bools = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+    """Each tensor is stepped as its gradient appears: never more than one gradient is alive."""
+    activation_offload: Bools = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+    """What backward needs lies on the host meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,11 @@ def largest_matrix(runs: Runs) -> Floats:
     return runs.model.hidden * runs.model.intermediate / np.maximum(runs.model.top_k, 1.0)
 
 
+def largest_tensor(runs: Runs) -> Floats:
+    """Return the elements of the largest tensor of the model: the embedding, or the largest linear layer."""
+    return np.maximum(runs.model.embedding_params, largest_matrix(runs))
+
+
 def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> StateColumns:
     """Return the state of n runs.
 
@@ -107,7 +112,8 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
     own = low_rank * width + recipe.whole_params * np.where(on.full, width, half)
     adapters = on.adapter * own / on.param_shards
     master = (on.full & on.deepspeed & ~on.fp32) * 4.0 * trained / on.optimizer_shards
-    gradients = own / on.gradient_shards
+    largest = np.minimum(largest_tensor(runs) / np.maximum(params, 1.0), 1.0)
+    gradients = own / on.gradient_shards * np.where(recipe.optimizer_in_backward, largest, 1.0)
     moments = np.where(on.full & on.deepspeed, 4.0 * trained, own)
     optimizer = _moment_bytes(runs, moments, constants) / on.optimizer_shards
     step = _step_bytes(runs, on, moments, constants) / on.optimizer_shards
@@ -156,11 +162,12 @@ def _moment_bytes(runs: Runs, moment: Floats, constants: MemoryConstants) -> Flo
 
 def _step_bytes(runs: Runs, on: Switches, moment: Floats, constants: MemoryConstants) -> Floats:
     """Return the temporaries of one optimizer step: a copy of all gradients, or of the largest tensor."""
-    model, recipe = runs.model, runs.recipe
+    recipe = runs.recipe
     kind = recipe.optimizer
-    fused: Bools = _FUSED_STEP[recipe.stack]
+    usual: Bools = _FUSED_STEP[recipe.stack]
+    fused = np.where(recipe.fused_optimizer < 0, usual, recipe.fused_optimizer > 0) | recipe.optimizer_in_backward
     copy = (~fused | (on.full & on.deepspeed)) * moment
-    largest = on.full * np.maximum(model.embedding_params, largest_matrix(runs))
+    largest = on.full * largest_tensor(runs)
     tensor = constants.optimizer.largest_tensor_temporaries * 4.0 * largest
     one_by_one = (kind == _EIGHT_BIT) | (kind == _PAGED) | (kind == _ADAFACTOR)
     temporaries: Floats = (kind == _ADAMW) * copy + one_by_one * tensor

@@ -127,6 +127,12 @@ def recipe_columns(rows: Sequence[tuple[Recipe, ModelSpec]]) -> RecipeColumns:
             [-1 if recipe.kbit_preparation is None else int(recipe.kbit_preparation) for recipe in recipes],
             dtype=np.int8,
         ),
+        fused_optimizer=np.array(
+            [-1 if recipe.fused_optimizer is None else int(recipe.fused_optimizer) for recipe in recipes],
+            dtype=np.int8,
+        ),
+        optimizer_in_backward=np.array([recipe.optimizer_in_backward for recipe in recipes]),
+        activation_offload=np.array([recipe.activation_offload for recipe in recipes]),
         whole_params=floats(
             [
                 model.vocab * (model.embedding_dim or model.hidden) * len(set(recipe.modules_to_save))

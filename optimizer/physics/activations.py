@@ -128,7 +128,11 @@ def _logit_bytes(runs: Runs, on: Switches, constants: MemoryConstants) -> Floats
     triton, fused = loss == _TRITON, loss == _FUSED
     in_chunks = np.where(on.torchtune, of.chunked_vocab, of.fused_vocab)
     kernel = np.where(on.lean, of.triton_vocab_lean, of.triton_vocab)
-    vocab = np.where(fused, in_chunks, np.where(triton, kernel, of.standard_vocab))
+    autocast = ~(on.pure | on.deepspeed | on.fp32)
+    own_type = np.where(autocast, of.autocast_vocab, of.half_vocab)
+    upcast = np.where(runs.model.half_loss & ~on.fp32, own_type, of.standard_vocab)
+    standard = np.where(on.litgpt & on.pure, of.litgpt_vocab, upcast)
+    vocab = np.where(fused, in_chunks, np.where(triton, kernel, standard))
     hidden = np.where(fused, of.fused_hidden, np.where(triton, of.triton_hidden, of.standard_hidden))
     factor = np.where(on.fp32, of.fp32_factor, 1.0) * np.where(runs.recipe.compiled, of.compiled_factor, 1.0)
     held: Floats = (vocab * runs.model.vocab + hidden * runs.model.hidden) * factor

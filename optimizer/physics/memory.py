@@ -60,7 +60,8 @@ def estimate_memory(runs: Runs, constants: MemoryConstants) -> MemoryColumns:
     reserved = np.maximum(held, of.load_slack * load)
     reserved_doubt = np.hypot(doubt, sigma.slack * (reserved - state.weights))
     passing = allocated - np.minimum(state.persistent, allocated)
-    needed = allocated + fragmentation(runs, on, constants) * passing + outside
+    lost = fragmentation(runs, on, constants) * passing
+    needed = allocated + lost + outside
     load_needed, shown = of.load_slack * load + outside, reserved + outside + state.paged
     host, nvme = _beside(runs, on, state, batch, constants)
     readings = intervals(
@@ -70,7 +71,7 @@ def estimate_memory(runs: Runs, constants: MemoryConstants) -> MemoryColumns:
         allocated=(allocated, doubt),
         reserved=(reserved, np.hypot(reserved_doubt, strange * reserved)),
         device=(shown, _joined(reserved_doubt, outside_doubt, strange * shown)),
-        required=(needed, _joined(doubt, outside_doubt, strange * needed)),
+        required=(needed, _joined(doubt, outside_doubt, strange * needed, sigma.fragmentation * lost)),
         host=(host, host_sigma * host),
         nvme=(nvme, sigma.host * nvme),
     )

@@ -66,6 +66,9 @@ class LogitConstants:
     """Bytes per token x vocabulary and x hidden width at the peak of the loss."""
 
     standard_vocab: float
+    half_vocab: float
+    autocast_vocab: float
+    litgpt_vocab: float
     standard_hidden: float
     triton_vocab: float
     triton_vocab_lean: float
@@ -147,6 +150,7 @@ class SigmaConstants:
     several_nodes: float
     context: float
     slack: float
+    fragmentation: float
     load: float
     host: float
     host_kbit_offload: float
@@ -169,12 +173,16 @@ class MemoryConstants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConstantRecord:
-    """One constant with its unit and where it comes from, for reports and for calibration."""
+    """One constant with its unit and where it comes from, for reports and for calibration.
+
+    `fitted` says how surely, and from how many rows of which sources; "" for a definition or an assumption.
+    """
 
     name: str
     value: float
     unit: str
     origin: str
+    fitted: str = ""
 
 
 GROUPS: dict[str, type] = {
@@ -239,5 +247,9 @@ def _record(document: dict[str, Any], where: str, group: str, key: str) -> Const
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise JobError(where=where, key=f"{name}.value", value=value, allowed="a number, zero or positive")
     return ConstantRecord(
-        name=name, value=float(value), unit=str(entry.get("unit", "")), origin=str(entry.get("origin", ""))
+        name=name,
+        value=float(value),
+        unit=str(entry.get("unit", "")),
+        origin=str(entry.get("origin", "")),
+        fitted=str(entry.get("fitted", "")),
     )

@@ -51,6 +51,8 @@ class ModelColumns:
     """Parameters of the largest block: what a sharded run gathers at once."""
     published_bytes_per_param: Floats = field(default_factory=lambda: np.full(1, 2.0))
     """Bytes per parameter of the published checkpoint: 2 in 16 bits, about 1 in FP8."""
+    half_loss: Bools = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+    """The loss is computed in the type of the logits unless autocast widens it: GPT-2, NeoX, OPT, Falcon, Qwen 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

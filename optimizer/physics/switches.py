@@ -25,6 +25,7 @@ _FSDP = code(Sharding.FSDP)
 _NO_OFFLOAD, _NVME = code(Offload.NONE), code(Offload.NVME)
 _HF, _UNSLOTH = code(Stack.HF), code(Stack.UNSLOTH)
 _TORCHTUNE = code(Stack.TORCHTUNE)
+_LITGPT = code(Stack.LITGPT)
 _LEAN = np.array([stack in {Stack.LLM_FOUNDRY, Stack.NEMO} for stack in Stack])
 _ON_FSDP2 = np.array([stack in {Stack.TORCHTUNE, Stack.TORCHTITAN, Stack.NEMO} for stack in Stack])
 
@@ -49,6 +50,7 @@ class Switches:
     hf: Bools
     unsloth: Bools
     torchtune: Bools
+    litgpt: Bools
     lean: Bools
     """Pre-training stacks: fused 16-bit norms and a cross-entropy that works on the 16-bit logits in place."""
     ddp: Bools
@@ -105,6 +107,7 @@ def switches(runs: Runs) -> Switches:
         hf=hf,
         unsloth=recipe.stack == _UNSLOTH,
         torchtune=recipe.stack == _TORCHTUNE,
+        litgpt=recipe.stack == _LITGPT,
         lean=_LEAN[recipe.stack],
         ddp=(recipe.sharding == _DDP) & several,
         fsdp=fsdp,

@@ -78,6 +78,7 @@ def model_columns(model: ModelSpec) -> ModelColumns:
         other_params=_floats(model.other_params),
         block_params=_floats(model.block_params),
         published_bytes_per_param=_floats(model.published_bytes_per_param or 2.0),
+        half_loss=np.array([model.layout.half_loss]),
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LATER_KEYS = frozenset(
     {
-        "account", "calibrate_with", "charge", "dataset_digest", "plot", "policy", "requote", "robust", "seed",
+        "account", "charge", "dataset_digest", "plot", "policy", "requote", "robust", "seed",
         "simulate",
     }
 )  # fmt: skip

@@ -92,6 +92,7 @@ WITHOUT_DEFAULT = {
         ("pairs", "rollouts", "prompt_tokens", "response_tokens", "reward_model"), "required by their objective"
     ),
     **dict.fromkeys(("offers", "only_offers", "discounts"), "the answer names the prices that it saw"),
+    "calibrate_with": "the answer names the measured runs that it was calibrated with",
     **dict.fromkeys(("top", "now"), "the answer shows them"),
     **dict.fromkeys(("usd_per_gpu_hour", "recipe"), "of `estimate`, which lists what it takes itself"),
 }

@@ -13,6 +13,9 @@ from .model_config import is_model_path
 PATH_KEYS: tuple[str, ...] = ("dataset", "tokenizer", "offers")
 """Keys that name files: relative to the job file, so that a job can be read from anywhere."""
 
+PATHS_KEYS: tuple[str, ...] = ("calibrate_with",)
+"""Keys that name one file or several: likewise."""
+
 MODEL_KEYS: tuple[str, ...] = ("model", "reward_model")
 
 
@@ -28,7 +31,18 @@ def read_job_file(path: str | Path) -> JobInput:
         value = values.get(key)
         if isinstance(value, str) and (key in PATH_KEYS or is_model_path(value, folder=file.parent)):
             values[key] = str(file.parent / Path(value).expanduser())
+    for key in PATHS_KEYS:
+        if key in values:
+            values[key] = _relative(values[key], file.parent)
     return JobInput.from_mapping(values, where=str(file))
+
+
+def _relative(value: object, folder: Path) -> object:
+    """Return a path, or several, relative to `folder`; anything else is the job's to refuse."""
+    several = [value] if isinstance(value, str) else value
+    if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
+        return value
+    return [str(folder / Path(part.strip()).expanduser()) for one in several for part in one.split(",")]
 
 
 def _read_toml(file: Path) -> dict[str, object]:

@@ -215,6 +215,9 @@ class JobInput(BaseModel):
     evaluation_usd: Annotated[Money, Field(ge=0, le=USD_MAX)] | None = _said(f"dollars from 0 to {USD_MAX}")
     oncall_usd: Annotated[Money, Field(ge=0, le=USD_MAX)] | None = _said(f"dollars from 0 to {USD_MAX}")
 
+    # Measured runs
+    calibrate_with: Texts | None = _said("paths of measured runs (RUN.json) or of a calibration")
+
     # Control
     top: StrictInt | None = _whole(1, 1000)
     now: Moment | None = _said("a moment such as 2026-11-22T09:00Z")

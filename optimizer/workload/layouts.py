@@ -16,6 +16,7 @@ class Layout:
     `qkv` holds three names, or one for a fused projection; `gate_up` two names, or one for a fused projection (a plain
     MLP uses the last). Expert names are empty where experts are named like the dense MLP. `experts_linear` and
     `router_linear` tell whether these are linear modules of their own (only those are reached by `all-linear`).
+    `half_loss`: the family's own code computes the loss in the type of its logits, where no autocast widens it.
     `qk_norm` is none | head (one vector of head_dim each) | full (one vector over all heads each).
     """
 
@@ -43,11 +44,13 @@ class Layout:
     head_bias: bool = False
     embedding: str = "embed_tokens"
     head: str = "lm_head"
+    half_loss: bool = False
 
 
 LLAMA = Layout(family="llama")
 _NEOX = Layout(
     family="gpt_neox",
+    half_loss=True,
     qkv=("query_key_value",),
     out="dense",
     gate_up=("dense_h_to_4h",),
@@ -60,6 +63,7 @@ _NEOX = Layout(
 )
 _GPT2 = Layout(
     family="gpt2",
+    half_loss=True,
     qkv=("c_attn",),
     out="c_proj",
     gate_up=("c_fc",),
@@ -71,6 +75,7 @@ _GPT2 = Layout(
 )
 _OPT = Layout(
     family="opt",
+    half_loss=True,
     out="out_proj",
     gate_up=("fc1",),
     down="fc2",
@@ -80,9 +85,10 @@ _OPT = Layout(
 )
 _MIXTRAL = Layout(family="mixtral", expert_gate_up=("w1", "w3"), expert_down="w2")
 
-_MPT = Layout(family="mpt", qkv=("Wqkv",), out="out_proj", gate_up=("up_proj",), embedding="wte")
+_MPT = Layout(family="mpt", half_loss=True, qkv=("Wqkv",), out="out_proj", gate_up=("up_proj",), embedding="wte")
 _FALCON = Layout(
     family="falcon",
+    half_loss=True,
     qkv=("query_key_value",),
     out="dense",
     gate_up=("dense_h_to_4h",),
@@ -150,7 +156,15 @@ _ALL: tuple[Layout, ...] = (
     replace(_FALCON, family="falcon-rw", norms_per_block=2, output_bias=True, mlp_bias=True),
     _MPT,
     replace(_MPT, family="mpt-bias", output_bias=True, mlp_bias=True, norm_bias=True),
-    Layout(family="qwen", qkv=("c_attn",), out="c_proj", gate_up=("w2", "w1"), down="c_proj", embedding="wte"),
+    Layout(
+        family="qwen",
+        qkv=("c_attn",),
+        out="c_proj",
+        gate_up=("w2", "w1"),
+        down="c_proj",
+        embedding="wte",
+        half_loss=True,
+    ),
     Layout(
         family="chatglm",
         qkv=("query_key_value",),

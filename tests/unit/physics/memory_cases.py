@@ -109,6 +109,9 @@ ROUND = MemoryConstants(
     ),
     logits=LogitConstants(
         standard_vocab=14,
+        half_vocab=8,
+        autocast_vocab=16,
+        litgpt_vocab=6,
         standard_hidden=6,
         triton_vocab=8,
         triton_vocab_lean=5,

@@ -27,13 +27,16 @@ def test_every_constant_ships_with_unit_and_origin() -> None:
     assert all(record.unit and record.origin for record in records)
     assert len({record.name for record in records}) == len(records)
     assert {record.name.split(".")[0] for record in records} == set(GROUPS)
+    fitted = {record.name: record.fitted for record in records if record.fitted}
+    assert "fms-acceleration" in fitted["logits.triton_vocab"]
+    assert "weights.nf4_bytes" not in fitted
 
 
 def test_values_reach_their_group(tmp_path: Path) -> None:
-    changed = SHIPPED.replace("[logits.standard_vocab]\nvalue = 14", "[logits.standard_vocab]\nvalue = 13.5")
-    assert load_memory_constants(written(tmp_path, changed)).logits.standard_vocab == 13.5
+    changed = SHIPPED.replace("[logits.litgpt_vocab]\nvalue = 6", "[logits.litgpt_vocab]\nvalue = 13.5")
+    assert load_memory_constants(written(tmp_path, changed)).logits.litgpt_vocab == 13.5
     shipped = load_memory_constants()
-    assert shipped.logits.standard_vocab == 14
+    assert shipped.logits.litgpt_vocab == 6
     assert shipped.weights.nf4_double_bytes == 0.5 + 1 / 64 + 4 / (64 * 256)
     assert shipped.weights.nf4_bytes == 0.5 + 4 / 64
     assert 4.12 < 8 * shipped.weights.nf4_double_bytes < 4.15

@@ -93,9 +93,8 @@ def over_sources(by_group: Mapping[str, Compared]) -> tuple[float, float]:
     return float(np.median([one.median for one in found])), float(np.median([one.p90 for one in found]))
 
 
-HEAD = (
-    f"{'source':34}{'rows':>5}{'median':>8}{'p90':>8}{'bias':>8}{'under':>8}{'over':>8}{'<-15%':>7}{'in 80%':>8}  width"
-)
+_NAMES = ("median", "p90", "bias", "under", "over", "<-15%", "in 80%")
+HEAD = f"{'source':34}{'rows':>5}{''.join(f'{name:>8}' for name in _NAMES)}  width"
 
 
 def line(name: str, found: Errors) -> str:

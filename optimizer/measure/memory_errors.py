@@ -11,7 +11,7 @@ from optimizer.physics.overhead import Z80
 
 from .constant_paths import with_constants
 from .errors import Compared
-from .memory_fit import READINGS, fit_memory, memory_readings
+from .memory_fit import PARAMETERS, READINGS, fit_memory, memory_readings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optimizer.physics.memory_constants import MemoryConstants
     from optimizer.physics.runs import Bools, Floats
 
+    from .fit import Parameter
     from .memory_table import PublishedMemory
     from .record import MeasuredRun
 
@@ -45,11 +46,14 @@ def compared_memory(rows: Sequence[PublishedMemory], constants: MemoryConstants)
 
 
 def without_source(
-    table: Sequence[PublishedMemory], group: str, constants: MemoryConstants
-) -> MemoryConstants:  # fmt: skip
+    table: Sequence[PublishedMemory],
+    group: str,
+    constants: MemoryConstants,
+    parameters: Sequence[Parameter] = PARAMETERS,
+) -> MemoryConstants:
     """Return the constants refitted to the rows of every other source."""
     rest = [row.run for row in table if not row.unfitted and row.run.group != group]
-    return with_constants(constants, fit_memory(rest, constants).values)
+    return with_constants(constants, fit_memory(rest, constants, parameters).values)
 
 
 def required_bytes(runs: Sequence[MeasuredRun], constants: MemoryConstants) -> tuple[Floats, Floats, Floats]:

@@ -152,7 +152,7 @@ def _recipe(
         optimizer=read_optimizer(row, stack, assumed),
         loss=loss,
         attention=read_attention(text(row, "attention").lower()),
-        checkpointing=read_checkpointing(row, stack, assumed),
+        checkpointing=read_checkpointing(row, stack, assumed, gpus=machine.gpus),
         compiled=read_compiled(row, notes),
         sharding=sharding,
         offload=offload,

@@ -94,16 +94,22 @@ def read_attention(stated: str) -> Attention:
     return Attention.FLASH
 
 
-def read_checkpointing(row: Mapping[str, str], stack: Stack, assumed: list[str]) -> Checkpointing:
-    """Return how blocks are recomputed; empty is full (NeMo: none), which is noted in `assumed`."""
+def read_checkpointing(row: Mapping[str, str], stack: Stack, assumed: list[str], *, gpus: int) -> Checkpointing:
+    """Return how blocks are recomputed; empty is as the stack usually does, which is noted in `assumed`.
+
+    Full for most; none in NeMo, and in LitGPT on one GPU, whose scripts recompute under FSDP only.
+    """
     stated = text(row, "grad_checkpointing").lower() or _recompute(text(row, "parallelism").lower())
+    if stated in {"?", "unknown", "unstated", "not stated", "n/a"}:
+        stated = ""
     if stated.startswith("selective"):
         return Checkpointing.SELECTIVE
     if stated.startswith(("no", "false", "off", "0")):
         return Checkpointing.NONE
     if stated:
         return Checkpointing.FULL
-    default = Checkpointing.NONE if stack is Stack.NEMO else Checkpointing.FULL
+    without = stack is Stack.NEMO or (stack is Stack.LITGPT and gpus == 1)
+    default = Checkpointing.NONE if without else Checkpointing.FULL
     assumed.append(f"checkpointing {default}")
     return default
 
@@ -183,6 +189,8 @@ _STACK_WORDS: tuple[tuple[str, Stack], ...] = (
     ("torchtune", Stack.TORCHTUNE),
     ("torchtitan", Stack.TORCHTITAN),
     ("litgpt", Stack.LITGPT),
+    ("lit-gpt", Stack.LITGPT),
+    ("lit-llama", Stack.LITGPT),
     ("foundry", Stack.LLM_FOUNDRY),
     ("composer", Stack.LLM_FOUNDRY),
     ("nemo", Stack.NEMO),

@@ -6,7 +6,9 @@ import pytest
 
 from optimizer.app.case_fields import number
 from optimizer.app.case_methods import read_method
-from optimizer.app.case_models import case_machine
+from optimizer.app.case_models import case_machine, index_models
+from optimizer.app.case_parsing import parse_case
+from optimizer.workload.models import load_models
 from providers.errors import JobError, KnowledgeMissing
 from providers.gpus import load_gpus
 
@@ -95,3 +97,24 @@ def test_gpus(name: str, size: str, gpu: str) -> None:
 @pytest.mark.parametrize("name", ["Ascend 910B", "M1 Max", "A100-SXM-64GB", "GPU", "TPU v9"])
 def test_unknown_gpus_stay_unknown(name: str) -> None:
     assert not case_machine({"gpu": name, "num_gpus": "1"}, GPUS, nodes=None).gpu_known
+
+
+@pytest.mark.parametrize(
+    ("stack", "gpus", "stated", "read"),
+    [
+        ("litgpt", "1", "", "none"),
+        ("Lit-GPT", "1", "unknown", "none"),
+        ("litgpt", "4", "", "full"),
+        ("hf", "1", "", "full"),
+        ("nemo", "1", "", "none"),
+        ("litgpt", "1", "yes", "full"),
+    ],
+)
+def test_checkpointing_that_nobody_states_is_that_of_the_stack(stack: str, gpus: str, stated: str, read: str) -> None:
+    row = {
+        "model": "meta-llama/Llama-3.1-8B", "method": "lora", "stack": stack, "num_gpus": gpus, "gpu": "A100",
+        "gpu_mem_gib": "80", "grad_checkpointing": stated, "parallelism": "fsdp" if gpus != "1" else "",
+    }  # fmt: skip
+    case = parse_case(row, models=index_models(load_models()), gpus=GPUS)
+    assert case.recipe.checkpointing == read
+    assert (f"checkpointing {read}" in case.assumed) == (stated != "yes")

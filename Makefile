@@ -1,11 +1,12 @@
 # Two commands set up and answer: `git clone ... && cd tunefare`, `make plan`. `make help` lists the rest.
 PYTHON ?= python3
 VENV   ?= .venv
+PROBE_VENV ?= .venv-probe
 BIN    := $(VENV)/bin
 JOB    ?= docs/examples/llama-ner.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help plan setup test check lint types contracts packaging coverage bench truth golden format clean
+.PHONY: help plan setup probe-env test check lint types contracts packaging coverage bench truth golden format clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +20,13 @@ $(VENV)/.developer: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
+
+$(PROBE_VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PROBE_VENV)
+	$(PROBE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[probe]" pytest
+	@touch $@
+
+probe-env: $(PROBE_VENV)/.installed  ## torch and what the tests of `tunefare probe` run in (6 GB)
 
 plan: $(VENV)/.installed  ## the cheapest way to train JOB (default: the example of the README)
 	@$(BIN)/tunefare plan $(JOB)
@@ -61,4 +69,4 @@ format: $(VENV)/.developer
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(PROBE_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

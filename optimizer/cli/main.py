@@ -32,6 +32,8 @@ COMMANDS: dict[str, Command] = {
     "calculate": Command("calculate", "The plain budget calculator: tokens, hours, dollars."),
     "methods": Command("methods", "The trade-offs of the tuning methods, and which to pick."),
     "explain": Command("explain", "Why an instance, a place or a recipe is not the choice."),
+    "probe": Command("probe", "Measures real training on the GPU that is there."),
+    "calibrate": Command("calibrate", "Fit the estimates to runs that you measured."),
     "prices": Command("prices", "The prices that a plan sees.", group=True),
 }
 

@@ -71,9 +71,14 @@ def estimate(
 
 
 def _job_flags(flags: Mapping[str, object], *, where: str) -> Job:
-    """Return keyword arguments as input; a path object counts as its text."""
-    plain = {key: fspath(value) if isinstance(value, PathLike) else value for key, value in flags.items()}
-    return Job.from_mapping(plain, where=where)
+    """Return keyword arguments as input; a path object counts as its text, in a list of them too."""
+    return Job.from_mapping({key: _plain(value) for key, value in flags.items()}, where=where)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return fspath(value) if isinstance(value, PathLike) else value
 
 
 def _source(job: object) -> Job | CompleteJob | Path | str | None:

@@ -8,12 +8,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.tabulate import tabulate
 from optimizer.physics.throughput import estimate_throughput
+from optimizer.search.calibrated import calibrated, with_measured_memory, with_measured_speed
 from providers.basis import BASES, Basis, weakest
 from providers.errors import JobError, TunefareError
 
+from .calibration_in_force import calibrated_tables
+from .calibration_notes import reach
 from .case_fields import number
 from .case_memory import READINGS, case_memory
 from .case_models import GIB, index_models
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
     from optimizer.physics.results import Interval, MemoryColumns, ThroughputColumns
 
+    from .calibration_in_force import InForce
     from .tables import Knowledge
 
 COLUMNS: tuple[str, ...] = (
@@ -43,6 +49,9 @@ COLUMNS: tuple[str, ...] = (
 )
 """What is written beside each row; `pred_assumed` lists what the row left open and was filled in."""
 
+CALIBRATION = "pred_calibration"
+"""One more column where measured runs are named: whether the row lies inside what was measured, and where not."""
+
 _NEEDED = ("model", "method")
 
 
@@ -56,16 +65,18 @@ class CaseSummary:
     reasons: Mapping[str, int]
 
 
-def run_cases(path: Path, out: TextIO, *, tables: Knowledge) -> CaseSummary:
+def run_cases(path: Path, out: TextIO, *, tables: Knowledge, calibration: InForce | None = None) -> CaseSummary:
     """Write the rows of a CSV file of cases back with `COLUMNS` filled in, in their order; return how it went.
 
-    A row that cannot be estimated says why in `pred_error` and stops nothing. Raises JobError for a file that cannot
-    be read or that lacks the columns every case needs.
+    With a `calibration` the rows of its stacks and cards are estimated with it, and `CALIBRATION` says which. A row
+    that cannot be estimated says why in `pred_error` and stops nothing. Raises JobError for a file that cannot be read
+    or that lacks the columns every case needs.
     """
     header, rows = _read(path)
-    predictions = predict_cases(rows, tables=tables)
-    names = [name for name in header if name not in COLUMNS]
-    writer = csv.DictWriter(out, [*names, *COLUMNS], restval="", lineterminator="\n")
+    predictions = predict_cases(rows, tables=tables, calibration=calibration)
+    added = COLUMNS if calibration is None else (*COLUMNS, CALIBRATION)
+    names = [name for name in header if name not in added]
+    writer = csv.DictWriter(out, [*names, *added], restval="", lineterminator="\n")
     writer.writeheader()
     for row, prediction in zip(rows, predictions, strict=True):
         writer.writerow({name: row.get(name, "") for name in names} | prediction)
@@ -78,8 +89,10 @@ def run_cases(path: Path, out: TextIO, *, tables: Knowledge) -> CaseSummary:
     )
 
 
-def predict_cases(rows: Sequence[Mapping[str, str]], *, tables: Knowledge) -> list[dict[str, str]]:
-    """Return the `COLUMNS` of each row as text, "" where unknown."""
+def predict_cases(
+    rows: Sequence[Mapping[str, str]], *, tables: Knowledge, calibration: InForce | None = None
+) -> list[dict[str, str]]:
+    """Return the `COLUMNS` of each row as text, "" where unknown; with a `calibration` also `CALIBRATION`."""
     predictions: list[dict[str, str]] = [{} for _ in rows]
     cases: dict[int, Case] = {}
     index = index_models(tables.models)
@@ -88,8 +101,34 @@ def predict_cases(rows: Sequence[Mapping[str, str]], *, tables: Knowledge) -> li
             cases[position] = parse_case(row, models=index, gpus=tables.gpus)
         except TunefareError as err:
             predictions[position] = {"pred_error": _line(err)}
-    _evaluate(cases, rows, predictions, tables)
+    if calibration is None:
+        _evaluate(cases, rows, predictions, tables)
+        return predictions
+    # Runs of one stack say nothing of another: each is estimated with its own constants.
+    stacks = {position: _measured_stack(case, calibration) for position, case in cases.items()}
+    for stack in sorted(set(stacks.values())):
+        part = {position: case for position, case in cases.items() if stacks[position] == stack}
+        _evaluate(part, rows, predictions, calibrated_tables(tables, calibration, stack or None))
+    for position, case in cases.items():
+        if not predictions[position].get("pred_error"):
+            predictions[position][CALIBRATION] = _reach(case, calibration)
     return predictions
+
+
+def _measured_stack(case: Case, calibration: InForce) -> str:
+    """Return the stack of a case where it was measured, otherwise ""."""
+    stack = case.recipe.stack.value
+    return stack if calibration.of_job(stack, stack_known=case.recipe.stack_known) else ""
+
+
+def _reach(case: Case, calibration: InForce) -> str:
+    found = calibration.calibration.of(_measured_stack(case, calibration))
+    if found is None:
+        return "another stack" if case.recipe.stack_known else "no stack named"
+    card = next((one for one in found.cards if one.gpu == case.machine.gpu.id and case.gpu_known), None)
+    if card is None:
+        return "another card"
+    return reach(card, tabulate([(case.model, case.recipe, case.machine)]))
 
 
 def _evaluate(
@@ -104,9 +143,12 @@ def _evaluate(
     positions = list(cases)
     try:
         runs = tabulate([(case.model, case.recipe, case.machine) for case in cases.values()])
-        memory = estimate_memory(runs, tables.search.memory)
+        cards, gpu = tables.search.calibration, np.array([_card_name(case) for case in cases.values()])
+        runs = calibrated(runs, gpu, cards)
+        memory = with_measured_memory(estimate_memory(runs, tables.search.memory), runs, gpu, cards)
         memory = case_memory(list(cases.values()), memory, tables.search.memory)
         speed = estimate_throughput(runs, tables.search.speed)
+        speed = with_measured_speed(speed, runs, gpu, cards, tables.search.speed)
     except (TunefareError, ValueError) as err:
         if len(cases) == 1:
             predictions[positions[0]] = {"pred_error": _line(err)}
@@ -117,6 +159,11 @@ def _evaluate(
         return
     for index, position in enumerate(positions):
         predictions[position] = _prediction(rows[position], cases[position], memory, speed, index)
+
+
+def _card_name(case: Case) -> str:
+    """Return the GPU of a case; "" where the row does not say it and another one stands in."""
+    return case.machine.gpu.id if case.gpu_known else ""
 
 
 def _prediction(

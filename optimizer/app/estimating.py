@@ -17,6 +17,7 @@ from providers.errors import JobError
 from providers.offer import NANO, BillingTerms, Offer, PriceClass, PricingModel
 from providers.units import format_bytes
 
+from .calibration_notes import calibration_notes, report_on
 from .preparing import COMMAND_LINE, prepare
 from .recipe_choice import RecipeChoice, choose_recipe, machine_counts
 from .recipe_table import recipe_in_force
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.store import PriceStore
+    from optimizer.physics.recipe import Recipe
     from optimizer.search.results import Evaluation
     from optimizer.workload.job import Job
     from optimizer.workload.job_input import JobInput
+    from optimizer.workload.models import ModelSpec
     from providers.gpus import Gpu, GpuTable
     from providers.offer import PriceSnapshot
 
     from .preparing import Prepared
+    from .recipe_choice import ChosenRecipe
     from .settings import Settings
     from .tables import Knowledge
 
@@ -79,15 +83,13 @@ def estimate_recipe(
         searching=False,
     )
     recipe = recipe_in_force(recipe, ready.inputs, flags, where=ready.where)
-    gpu = _one_gpu(recipe, ready.job, ready.tables.gpus, ready.where)
-    gpus, nodes = machine_counts(recipe, ready.where)
-    batch_said = ready.inputs.global_batch is not None
-    chosen = choose_recipe(recipe, ready.job, gpu, gpus=gpus, nodes=nodes, batch_said=batch_said, where=ready.where)
+    chosen, gpu, gpus, nodes = _chosen(recipe, ready)
     price = _find_price(recipe, ready, chosen.job, gpu, gpus)
+    machine = _machine(gpu, gpus, nodes, price.offer)
     done = evaluate_one(
         chosen.job,
         chosen.recipe,
-        _machine(gpu, gpus, nodes, price.offer),
+        machine,
         price.offer,
         ready.tables.search,
         ready.now,
@@ -121,8 +123,49 @@ def estimate_recipe(
             *_host_notes(done, price.offer),
             *filter(None, (caution(done.recipe, gpu),)),
             *_unused_notes(ready.inputs),
+            *calibration_notes(ready.calibration, chosen.job, [(done.recipe, machine)]),
         ),
+        calibration=report_on(ready.calibration, chosen.job),
     )
+
+
+def recipe_on_machine(
+    inputs: JobInput | Job | Path | str | None,
+    *,
+    recipe: RecipeChoice,
+    flags: JobInput | None = None,
+    now: datetime | str | None = None,
+    settings: Settings | None = None,
+    tables: Knowledge | None = None,
+    where: str = COMMAND_LINE,
+) -> tuple[ModelSpec, Recipe, Machine]:
+    """Return what the input of `estimate` describes, without estimating it: a run whose speed somebody measured.
+
+    Errors as in `estimate_recipe`.
+    """
+    ready = prepare(
+        inputs,
+        flags=flags,
+        now=now,
+        settings=settings,
+        tables=tables,
+        where=where,
+        needs_prices=False,
+        tokens_if_unsaid=TOKENS_IF_UNSAID,
+        searching=False,
+        calibrating=False,
+    )
+    chosen, gpu, gpus, nodes = _chosen(recipe_in_force(recipe, ready.inputs, flags, where=ready.where), ready)
+    return chosen.job.model, chosen.recipe, _machine(gpu, gpus, nodes, None)
+
+
+def _chosen(recipe: RecipeChoice, ready: Prepared) -> tuple[ChosenRecipe, Gpu, int, int]:
+    """Return the recipe in force, the GPU, how many of them a node has, and the nodes."""
+    gpu = _one_gpu(recipe, ready.job, ready.tables.gpus, ready.where)
+    gpus, nodes = machine_counts(recipe, ready.where)
+    batch_said = ready.inputs.global_batch is not None
+    chosen = choose_recipe(recipe, ready.job, gpu, gpus=gpus, nodes=nodes, batch_said=batch_said, where=ready.where)
+    return chosen, gpu, gpus, nodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,7 @@ class JobFlags(TypedDict, total=False):
     preference_usd: Money | None
     evaluation_usd: Money | None
     oncall_usd: Money | None
+    calibrate_with: File | Sequence[File] | None
     top: int | None
     now: str | datetime | None
     recipe: Mapping[str, bool | float | str] | None

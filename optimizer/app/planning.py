@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from optimizer.search import planner
+from optimizer.search.offers_columns import machine_of
 
+from .calibration_notes import calibration_notes, report_on
 from .preparing import COMMAND_LINE, prepare
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def plan_job(
     """
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
     shown = DEFAULT_TOP if ready.inputs.top is None else ready.inputs.top
-    return planner.plan(
+    plan = planner.plan(
         ready.job,
         ready.snapshot,
         ready.tables.search,
@@ -53,3 +56,7 @@ def plan_job(
         top=shown if top is None else top,
         clock=perf_counter,
     )
+    gpus = ready.tables.gpus
+    placed = [(choice.recipe, machine_of(choice.offer, gpus, nodes=choice.nodes)) for choice in plan.choices]
+    notes = calibration_notes(ready.calibration, ready.job, placed)
+    return replace(plan, notes=(*plan.notes, *notes), calibration=report_on(ready.calibration, ready.job))

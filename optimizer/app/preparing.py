@@ -12,6 +12,7 @@ from optimizer.workload.job_input import JobInput
 from providers.errors import JobError, PricesUnavailable
 from providers.snapshot import make_snapshot
 
+from .calibration_in_force import calibrated_tables, read_calibration, with_measured_stack
 from .clock import current_time
 from .market import MarketChoice, known_names, read_market
 from .recipe_table import refuse_recipe
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from cache.store import PriceStore
     from providers.offer import PriceSnapshot
 
+    from .calibration_in_force import InForce
+
 COMMAND_LINE = "command line"
 
-BESIDE_THE_JOB = frozenset({"offers", "only_offers", "discounts", "usd_per_gpu_hour", "top", "now"})
+BESIDE_THE_JOB = frozenset({"offers", "only_offers", "discounts", "usd_per_gpu_hour", "calibrate_with", "top", "now"})
 """Fields of the input that say nothing about the job: what may accompany a `Job` that is already complete."""
 
 
@@ -40,6 +43,8 @@ class Prepared:
     tables: Knowledge
     now: datetime
     where: str
+    calibration: InForce | None = None
+    """What the constants in `tables` are calibrated with."""
 
 
 def prepare(
@@ -54,11 +59,13 @@ def prepare(
     needs_prices: bool = True,
     tokens_if_unsaid: int | None = None,
     searching: bool = True,
+    calibrating: bool = True,
 ) -> Prepared:
     """Return the complete job with the prices and tables that it is judged by. Arguments as in `planning.plan_job`.
 
     Without `needs_prices` an empty price list is an empty snapshot. `tokens_if_unsaid` stands in for the amount of data
     where the input says none, and is listed as assumed. A search (`searching`) refuses what only an estimate acts on.
+    Without `calibrating` measured runs named in the settings are left aside.
     Raises JobError for input that is wrong or contradicts itself, KnowledgeMissing for an unknown model,
     PricesUnavailable when there is no price.
     """
@@ -68,6 +75,7 @@ def prepare(
         refuse_recipe(merged, where=place)
     in_force = load_settings() if settings is None else settings
     moment = _moment(now, merged, in_force, place)
+    calibration = read_calibration(_calibration_files(merged, in_force), known) if calibrating else None
     try:
         snapshot = read_market(_market_choice(merged, in_force, place), store=store, gpus=known.gpus, now=moment)
     except PricesUnavailable:
@@ -77,17 +85,30 @@ def prepare(
     if isinstance(inputs, Job):
         job = inputs
     else:
-        asked = _with_settings(merged, in_force)
-        note = None
+        asked, line = with_measured_stack(_with_settings(merged, in_force), calibration)
+        notes = [] if line is None else [line]
         if tokens_if_unsaid is not None and _says_no_amount(asked):
             asked = asked.overridden_by(JobInput(tokens=tokens_if_unsaid))
-            note = f"tokens = {tokens_if_unsaid:,} (assumed: no amount of data was said; time and cost are for that)"
+            why = "assumed: no amount of data was said; time and cost are for that"
+            notes.insert(0, f"tokens = {tokens_if_unsaid:,} ({why})")
         job = complete_job(asked, models=known.models, gpus=known.gpus, now=moment, where=place)
-        if note is not None:
-            job = replace(job, defaults_used=(note, *job.defaults_used))
+        if notes:
+            job = replace(job, defaults_used=(*notes, *job.defaults_used))
     if snapshot.offers:
         job = _with_known_places(job, snapshot, place)
-    return Prepared(inputs=merged, job=job, snapshot=snapshot, tables=known, now=moment, where=place)
+    return Prepared(
+        inputs=merged,
+        job=job,
+        snapshot=snapshot,
+        tables=calibrated_tables(known, calibration, job.stack if job.stack_known else None),
+        now=moment,
+        where=place,
+        calibration=calibration,
+    )
+
+
+def _calibration_files(inputs: JobInput, settings: Settings) -> tuple[Path, ...]:
+    return settings.calibration if inputs.calibrate_with is None else tuple(map(Path, inputs.calibrate_with))
 
 
 def _says_no_amount(inputs: JobInput) -> bool:

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROJECT_FILE = "tunefare.toml"
-ENVIRONMENT_KEYS: tuple[str, ...] = ("TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_NOW", "TUNEFARE_CONFIG")
+ENVIRONMENT_KEYS: tuple[str, ...] = (
+    "TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_CALIBRATION", "TUNEFARE_NOW", "TUNEFARE_CONFIG",
+)  # fmt: skip
 KNOWN_VARIABLES = frozenset({*ENVIRONMENT_KEYS, "TUNEFARE_TRACEBACK"})
-FILE_KEYS: tuple[str, ...] = ("offers", "only_offers", "max_price_age", "discounts")
+FILE_KEYS: tuple[str, ...] = ("offers", "only_offers", "calibration", "max_price_age", "discounts")
 
 Value = TypeVar("Value")
 
@@ -32,6 +34,7 @@ class Settings:
 
     `offers` is the CSV file of own machines; `only_offers` leaves the store out; `max_price_age` a duration like
     "30d"; `discounts` the fraction taken off by provider ("0.2" is 20 % off); `now` stands in for the clock.
+    `calibration` names files of measured runs, or of calibrations, that estimates and plans are made with.
     """
 
     offers: Path | None = None
@@ -39,6 +42,7 @@ class Settings:
     max_price_age: str | None = None
     discounts: Mapping[str, Decimal] = field(default_factory=dict)
     now: str | None = None
+    calibration: tuple[Path, ...] = ()
 
 
 def load_settings(
@@ -93,16 +97,19 @@ def _over(base: Settings, top: Settings) -> Settings:
         max_price_age=base.max_price_age if top.max_price_age is None else top.max_price_age,
         discounts={**base.discounts, **top.discounts},
         now=base.now if top.now is None else top.now,
+        calibration=top.calibration or base.calibration,
     )
 
 
 def _from_environment(environment: Mapping[str, str]) -> Settings:
     offers = environment.get("TUNEFARE_OFFERS")
     only = environment.get("TUNEFARE_ONLY_OFFERS")
+    measured = environment.get("TUNEFARE_CALIBRATION", "").split(os.pathsep)
     return Settings(
         offers=Path(offers) if offers else None,
         only_offers=None if only is None else _parse_switch(only),
         now=environment.get("TUNEFARE_NOW") or None,
+        calibration=tuple(Path(one) for one in measured if one),
     )
 
 
@@ -129,7 +136,16 @@ def _read(path: Path) -> Settings:
         only_offers=_typed(raw, "only_offers", bool, "true or false", path),
         max_price_age=_typed(raw, "max_price_age", str, 'a duration like "30d"', path),
         discounts={name: _discount(name, value, path) for name, value in (discounts or {}).items()},
+        calibration=_calibration(raw.get("calibration"), path),
     )
+
+
+def _calibration(value: object, path: Path) -> tuple[Path, ...]:
+    named = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(named, list) or not all(isinstance(one, str) and one for one in named):
+        allowed = "the path of a file of measured runs or of a calibration, or a list of them"
+        raise JobError(where=str(path), key="calibration", value=value, allowed=allowed)
+    return tuple(path.parent / Path(one).expanduser() for one in named)
 
 
 def _typed(raw: Mapping[str, object], key: str, kind: type[Value], allowed: str, path: Path) -> Value | None:

@@ -88,8 +88,9 @@ def estimate(
         _refuse_beside("--list-models", job_file, flags, {"cases": cases})
         return _list_models(as_json=as_json, output=output)
     if cases is not None:
-        _refuse_beside("--cases", job_file, flags, {"json": as_json or None})
-        return _run_cases(cases, output)
+        rest = {key: value for key, value in flags.items() if key != "calibrate_with"}
+        _refuse_beside("--cases", job_file, rest, {"json": as_json or None})
+        return _run_cases(cases, output, calibrate_with=flags.get("calibrate_with"))
     return _estimate(job_file, flags, as_json=as_json, output=output)
 
 
@@ -102,7 +103,7 @@ def _refuse_beside(alone: str, job_file: str | None, flags: Flags, others: Mappi
             raise JobError(where=COMMAND_LINE, key=key, value=value, allowed=f"not with {alone}, which {does}")
 
 
-def _one_gpu(flags: Flags) -> Flags:
+def one_gpu(flags: Flags) -> Flags:
     """Return the flags with the one GPU as a word. Raises JobError when several were named."""
     names = flags.get("gpu")
     if not isinstance(names, list):
@@ -120,7 +121,7 @@ def _estimate(job_file: str | None, flags: Flags, *, as_json: bool, output: str 
     from .inputs import read_inputs
     from .output import deliver
 
-    flags = _one_gpu(flags)
+    flags = one_gpu(flags)
     recipe_keys = {field.name for field in fields(RecipeChoice)}
     inputs, job_flags = read_inputs(job_file, {key: value for key, value in flags.items() if key not in recipe_keys})
     recipe = RecipeChoice(**{key: value for key, value in flags.items() if key in recipe_keys})  # type: ignore[arg-type]  # the kinds of RECIPE_FLAGS are those of RecipeChoice
@@ -134,18 +135,23 @@ def _estimate(job_file: str | None, flags: Flags, *, as_json: bool, output: str 
     return 0
 
 
-def _run_cases(cases: str, output: str | None) -> int:
+def _run_cases(cases: str, output: str | None, *, calibrate_with: object) -> int:
     from io import StringIO
 
+    from optimizer.app.calibration_in_force import read_calibration
     from optimizer.app.cases import run_cases
     from optimizer.app.tables import load_tables
     from optimizer.app.writing import write_file
+    from optimizer.workload.job_input import JobInput
 
     from .output import tell, write
 
     rows = StringIO()
+    tables = load_tables()
+    measured = JobInput.from_mapping({"calibrate_with": calibrate_with}, where=COMMAND_LINE).calibrate_with
+    calibration = read_calibration([Path(file) for file in measured or ()], tables)
     try:
-        summary = run_cases(Path(cases), rows, tables=load_tables())
+        summary = run_cases(Path(cases), rows, tables=tables, calibration=calibration)
     except JobError as err:
         if err.key != "--cases":
             raise

@@ -96,6 +96,7 @@ JOB_FLAGS: dict[str, tuple[Flag, ...]] = {
             "NAME",
             "hf, torchtune, litgpt, unsloth, nemo, llm-foundry or torchtitan (default hf, interval widened)",
         ),
+        Flag("calibrate_with", Repeat, "FILE", "runs measured with the stack (RUN.json), or a calibration; repeat"),
         Flag("loss", str, "KIND", "cross-entropy: standard, triton or fused (default standard)"),
         Flag("attention", str, "KIND", "flash, sdpa or eager (default sdpa)"),
         Flag("pairs", int, "N", "preference pairs (dpo)"),

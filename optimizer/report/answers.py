@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from optimizer.physics.recipe import Recipe
-    from optimizer.search.results import MemoryReading, Quote, SnapshotReport, SpeedReading
+    from optimizer.search.results import CalibrationReport, MemoryReading, Quote, SnapshotReport, SpeedReading
     from optimizer.workload.job import Job
     from providers.basis import Estimate
     from providers.gpus import Gpu
@@ -51,6 +51,8 @@ class EstimateAnswer:
     """Whether the memory of the node suffices at the high end; None where the machine's is unknown."""
     snapshot: SnapshotReport | None
     notes: tuple[str, ...]
+    calibration: CalibrationReport | None = None
+    """The measured runs that the figures are calibrated with; None without any."""
 
     @property
     def gpu_count(self) -> int:

@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from optimizer.physics.recipe import Recipe
-    from optimizer.search.results import Candidate, LineItem, MemoryReading, Quote, SnapshotReport
+    from optimizer.search.results import (
+        CalibrationReport,
+        Candidate,
+        LineItem,
+        MemoryReading,
+        Quote,
+        SnapshotReport,
+    )
     from optimizer.workload.job import Job
 
     from .style import Style
@@ -261,6 +268,13 @@ def describe_snapshot(snapshot: SnapshotReport, now: datetime) -> str:
         words.append(f"seen {format_age_range(youngest, oldest)} ago")
     words.append(f"snapshot {snapshot.sha256[:12]}")
     return ", ".join(words)
+
+
+def describe_calibration(report: CalibrationReport) -> str:
+    """Return which measured runs an answer is calibrated with, by files and digest, and whether they apply."""
+    runs = f"{plural(report.runs, 'measured run')} of {', '.join(report.stacks)}"
+    words = f"{runs} from {', '.join(report.files)}, calibration {report.sha256[:12]}"
+    return words if report.applied else f"{words}: not applied"
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:

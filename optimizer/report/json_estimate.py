@@ -15,7 +15,7 @@ from .json_candidate import (
     throughput_object,
 )
 from .json_job import job_object
-from .json_plan import snapshot_object
+from .json_plan import calibration_report_object, snapshot_object
 from .json_text import JsonObject, interval, moment, parts, to_text, whole
 from .objective import objective_object
 
@@ -63,6 +63,7 @@ def estimate_document(answer: EstimateAnswer) -> JsonObject:
             "offer": None if answer.offer is None else offer_object(answer.offer, now),
         },
         "snapshot": None if answer.snapshot is None else snapshot_object(answer.snapshot, now),
+        "calibration": calibration_report_object(answer.calibration),
         "fits": answer.fits,
         "fits_expected": answer.fits_expected,
         "host_fits": answer.host_fits,

@@ -9,7 +9,7 @@ from optimizer.search.constraints import UNITS
 from optimizer.version import VERSION
 
 from .json_candidate import candidate_object, whole_quantity
-from .json_plan import snapshot_object
+from .json_plan import calibration_report_object, snapshot_object
 from .json_text import JsonObject, moment, to_text
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def explanation_document(explanation: Explanation) -> JsonObject:
         "candidate": None if candidate is None else candidate_object(candidate, now),
         "choice": None if choice is None else candidate_object(choice, now),
         "snapshot": None if explanation.snapshot is None else snapshot_object(explanation.snapshot, now),
+        "calibration": calibration_report_object(explanation.calibration),
+        "notes": list(explanation.notes),
     }
 
 

@@ -16,7 +16,15 @@ from .json_text import Json, JsonObject, exact_or_null, moment, to_text
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from optimizer.search.results import Candidate, NearMiss, Plan, Rival, SnapshotReport, SolverReport
+    from optimizer.search.results import (
+        CalibrationReport,
+        Candidate,
+        NearMiss,
+        Plan,
+        Rival,
+        SnapshotReport,
+        SolverReport,
+    )
 
 SCHEMA = "tunefare.plan/v1"
 
@@ -58,6 +66,7 @@ def plan_document(plan: Plan) -> JsonObject:
         "lost": list(plan.lost),
         "solver": _solver(plan.solver),
         "snapshot": snapshot_object(plan.snapshot, now),
+        "calibration": calibration_report_object(plan.calibration),
         "notes": list(plan.notes),
         "action": {},
     }
@@ -78,6 +87,19 @@ def snapshot_object(snapshot: SnapshotReport, now: datetime) -> JsonObject:
         "newest_age_s": _age_s(snapshot.newest_observed_at, now),
         "offers": snapshot.offers,
         "unusable": dict(snapshot.unusable),
+    }
+
+
+def calibration_report_object(report: CalibrationReport | None) -> JsonObject | None:
+    """Return which measured runs an answer is calibrated with; None without any."""
+    if report is None:
+        return None
+    return {
+        "sha256": report.sha256,
+        "files": list(report.files),
+        "stacks": list(report.stacks),
+        "runs": report.runs,
+        "applied": report.applied,
     }
 
 

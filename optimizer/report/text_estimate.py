@@ -9,6 +9,7 @@ from providers.offer import NANO
 from .colour import Meaning
 from .describe import (
     bill_lines,
+    describe_calibration,
     describe_defaults,
     describe_flags,
     describe_gpus,
@@ -141,6 +142,8 @@ def _rests_on(answer: EstimateAnswer, style: Style) -> list[str]:
     ]
     if answer.snapshot is not None:
         pairs.append(("Prices", describe_snapshot(answer.snapshot, answer.made_at)))
+    if answer.calibration is not None:
+        pairs.append(("Calibration", describe_calibration(answer.calibration)))
     if answer.job.defaults_used:
         pairs.append(("Defaults", describe_defaults(answer.job.defaults_used)))
     lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]

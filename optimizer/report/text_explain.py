@@ -8,6 +8,7 @@ from optimizer.search.constraints import UNITS
 
 from .colour import Meaning
 from .describe import (
+    describe_calibration,
     describe_flags,
     describe_machine,
     describe_method,
@@ -22,7 +23,7 @@ from .figures import (
     format_ppm,
     format_span,
 )
-from .table import Column, format_heading, format_pairs, format_paragraph, format_table, join_sections
+from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table, join_sections
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,6 +51,7 @@ def format_explanation(explanation: Explanation, style: Style, *, deadline: bool
             _broken(explanation, style),
             _side_by_side(explanation, style, deadline=deadline),
             _notices(explanation, style),
+            _calibration(explanation, style),
         ]
     )
 
@@ -81,6 +83,14 @@ def _notices(explanation: Explanation, style: Style) -> list[str]:
     both = (("the choice", explanation.choice), ("asked about", explanation.candidate))
     pairs = [(name, words) for name, one in both if one is not None and (words := describe_flags(one.offer))]
     return [format_heading("Notice", "", style), *format_pairs(pairs, style)] if pairs else []
+
+
+def _calibration(explanation: Explanation, style: Style) -> list[str]:
+    """Return the measured runs that the figures are calibrated with, and how far they reach."""
+    if explanation.calibration is None:
+        return []
+    lines = format_pairs([("Calibration", describe_calibration(explanation.calibration))], style)
+    return [*lines, *format_list(explanation.notes, style)]
 
 
 def _facts(candidate: Candidate, now: datetime | None, *, deadline: bool) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
 from .colour import Meaning
 from .describe import (
     command_lines,
+    describe_calibration,
     describe_counts,
     describe_defaults,
     describe_flags,
@@ -125,6 +126,8 @@ def _rests_on(plan: Plan, style: Style, *, verbose: bool) -> list[str]:
     pairs = [("Prices", describe_snapshot(plan.snapshot, plan.made_at))]
     if left_out := describe_left_out(plan.snapshot.unusable, verbose=verbose):
         pairs.append(("Left out", left_out))
+    if plan.calibration is not None:
+        pairs.append(("Calibration", describe_calibration(plan.calibration)))
     if plan.job.defaults_used:
         pairs.append(("Defaults", describe_defaults(plan.job.defaults_used)))
     lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]

@@ -11,6 +11,7 @@ from .describe import (
     PAID,
     bill_lines,
     command_lines,
+    describe_calibration,
     describe_counts,
     describe_defaults,
     describe_finish,
@@ -232,6 +233,8 @@ def _basis_section(plan: Plan, style: Style, *, verbose: bool) -> list[str]:
     ]
     if left_out := describe_left_out(plan.snapshot.unusable, verbose=verbose):
         pairs.append(("Left out", left_out))
+    if plan.calibration is not None:
+        pairs.append(("Calibration", describe_calibration(plan.calibration)))
     if plan.job.defaults_used:
         pairs.append(("Defaults", describe_defaults(plan.job.defaults_used)))
     lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]

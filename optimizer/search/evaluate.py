@@ -50,7 +50,8 @@ def evaluate_one(
     reason = refusal(recipe, gpu=machine.gpu, gpus=machine.gpus)
     if reason is not None:
         raise JobError(where=job.name or "job", key="recipe", value=recipe.name, allowed=reason)
-    physics = evaluate_runs(job, tabulate([(job.model, recipe, machine)]), tables)
+    runs = tabulate([(job.model, recipe, machine)])
+    physics = evaluate_runs(job, runs, tables, gpu=np.array([machine.gpu.id]))
     if not np.isfinite(physics.finish_s[0]):
         raise KnowledgeMissing(f"the speed of {machine.gpu.id} is unknown: the GPU table lacks its figures")
     spot = offer is not None and offer.pricing_model is PricingModel.SPOT

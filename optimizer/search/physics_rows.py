@@ -20,6 +20,7 @@ from optimizer.physics.runs import Runs
 from optimizer.physics.tabulate import machine_columns, model_columns
 from optimizer.physics.throughput import estimate_throughput
 
+from .calibrated import calibrated, with_measured_memory, with_measured_speed
 from .columns import slim, take
 from .grid import precision_for
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from optimizer.physics.tabulate import Machine
     from optimizer.workload.job import Job
 
+    from .calibrated import Names
     from .grid import GridRows, RecipeGrid
     from .tables import Tables
 
@@ -89,14 +91,19 @@ def evaluate_rows(
         ),
         machine=take(slim(machine_columns(machines, precisions)), rows.machine),
     )
-    return evaluate_runs(job, runs, tables)
+    return evaluate_runs(job, runs, tables, gpu=np.array([machine.gpu.id for machine in machines])[rows.machine])
 
 
-def evaluate_runs(job: Job, runs: Runs, tables: Tables) -> PhysicsRows:
-    """Return memory, speed and duration of runs that are already laid out, every array of shape (n,)."""
+def evaluate_runs(job: Job, runs: Runs, tables: Tables, *, gpu: Names) -> PhysicsRows:
+    """Return memory, speed and duration of runs that are already laid out, every array of shape (n,).
+
+    `gpu` names the GPU of each run: a calibration is of one card.
+    """
     shape = (runs.count,)
-    memory = estimate_memory(runs, tables.memory)
-    speed = estimate_throughput(runs, tables.speed)
+    cards = tables.calibration
+    runs = calibrated(runs, gpu, cards)
+    memory = with_measured_memory(estimate_memory(runs, tables.memory), runs, gpu, cards)
+    speed = with_measured_speed(estimate_throughput(runs, tables.speed), runs, gpu, cards, tables.speed)
     duration = estimate_duration(
         runs=runs, throughput=speed, tokens=float(job.tokens), overheads=job.overheads, constants=tables.speed
     )

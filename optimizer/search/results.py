@@ -184,6 +184,17 @@ class SnapshotReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationReport:
+    """Which calibration by measured runs an answer was asked to use, and whether any of it applies to the job."""
+
+    sha256: str
+    files: tuple[str, ...]
+    stacks: tuple[str, ...]
+    runs: int
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The answer to a job. `choices` holds the chosen candidates (one, or several for a sweep); empty if infeasible."""
 
@@ -201,6 +212,8 @@ class Plan:
     solver: SolverReport
     snapshot: SnapshotReport
     notes: tuple[str, ...]
+    calibration: CalibrationReport | None = None
+    """The measured runs that the figures are calibrated with; None without any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,3 +263,6 @@ class Explanation:
     """The moment that ages and deadlines were judged at; set by the use case."""
     snapshot: SnapshotReport | None = None
     """Which prices were seen, and how old they are."""
+    notes: tuple[str, ...] = ()
+    calibration: CalibrationReport | None = None
+    """The measured runs that the figures are calibrated with; None without any."""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from optimizer.workload.matrices import Matrices
     from providers.gpus import GpuTable
 
+    from .calibrated import CardCalibration
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageRates:
@@ -35,3 +37,5 @@ class Tables:
     speed: SpeedConstants
     matrices: Matrices
     storage: StorageRates = StorageRates()
+    calibration: tuple[CardCalibration, ...] = ()
+    """Cards on which runs of the job's stack were measured; the constants above are calibrated already."""

@@ -54,7 +54,7 @@ def test_the_xdg_directory_is_honoured_when_absolute() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("offres = 1\n", r"tunefare.toml: offres = 1: one of offers, only_offers, max_price_age, discounts"),
+        ("offres = 1\n", r"tunefare.toml: offres = 1: one of offers, only_offers, calibration, max_price_age"),
         ("offers = 1\n", "offers = 1: the path of a CSV file"),
         ('only_offers = "yes"\n', "only_offers = 'yes': true or false"),
         ("discounts = 0.2\n", "discounts = .*: a table of provider = fraction"),
@@ -78,7 +78,7 @@ def test_a_misspelt_variable_is_refused_and_not_passed_over(tmp_path: Path) -> N
         JobError, match=r"environment: TUNEFARE_OFERS = 'x': unknown variable; did you mean TUNEFARE_OFF"
     ):
         settings(tmp_path, TUNEFARE_OFERS="x")
-    with pytest.raises(JobError, match="TUNEFARE_Q = '': unknown variable; known are TUNEFARE_CONFIG, TUNEFARE_NOW"):
+    with pytest.raises(JobError, match="TUNEFARE_Q = '': unknown variable; known are TUNEFARE_CALIBRATION"):
         settings(tmp_path, TUNEFARE_Q="")
     assert settings(tmp_path, TUNEFARE_TRACEBACK="1", _TUNEFARE_COMPLETE="bash", TUNE="x") == Settings()
 
@@ -95,3 +95,13 @@ def test_the_process_environment_is_the_default(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TUNEFARE_OFFERS", "own.csv")
     assert load_settings().offers == Path("own.csv")
+
+
+def test_measured_runs_are_named_once_for_all(tmp_path: Path) -> None:
+    (tmp_path / "tunefare.toml").write_text('calibration = ["a.json", "runs"]\n', encoding="utf-8")
+    assert settings(tmp_path).calibration == (tmp_path / "a.json", tmp_path / "runs")
+    assert settings(tmp_path, TUNEFARE_CALIBRATION="b.json").calibration == (Path("b.json"),)
+    assert settings(tmp_path, TUNEFARE_CALIBRATION="").calibration == (tmp_path / "a.json", tmp_path / "runs")
+    (tmp_path / "tunefare.toml").write_text("calibration = 3\n", encoding="utf-8")
+    with pytest.raises(JobError, match=r"tunefare\.toml: calibration = 3: the path of a file of measured runs"):
+        settings(tmp_path)

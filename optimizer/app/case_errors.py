@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.measure.errors import Compared
+from optimizer.measure.errors import Compared, Errors, errors
 
 from .case_fields import text
 
@@ -78,6 +78,12 @@ def as_compared(rows: Sequence[CaseComparison]) -> Compared:
         high=np.array([row.high for row in rows]),
         group=[row.source for row in rows],
     )
+
+
+def errors_by_reading(rows: Sequence[CaseComparison]) -> dict[str, Errors]:
+    """Return the statistics of the figures of each reading, memory first."""
+    names = dict.fromkeys(row.reading for row in sorted(rows, key=lambda row: (row.reading == SPEED, row.reading)))
+    return {name: errors(as_compared([row for row in rows if row.reading == name])) for name in names}
 
 
 def _one(

@@ -19,6 +19,7 @@ from providers.errors import JobError, TunefareError
 
 from .calibration_in_force import calibrated_tables
 from .calibration_notes import reach
+from .case_errors import compare_cases, errors_by_reading
 from .case_fields import number
 from .case_memory import READINGS, case_memory
 from .case_models import GIB, index_models
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from optimizer.measure.errors import Errors
     from optimizer.physics.results import Interval, MemoryColumns, ThroughputColumns
 
     from .calibration_in_force import InForce
@@ -63,6 +65,8 @@ class CaseSummary:
     predicted: int
     with_speed: int
     reasons: Mapping[str, int]
+    errors: Mapping[str, Errors]
+    """By reading ("allocated", "tokens/s" ...): how far off the rows came out that measured it."""
 
 
 def run_cases(path: Path, out: TextIO, *, tables: Knowledge, calibration: InForce | None = None) -> CaseSummary:
@@ -86,6 +90,7 @@ def run_cases(path: Path, out: TextIO, *, tables: Knowledge, calibration: InForc
         predicted=len(rows) - len(failed),
         with_speed=sum(bool(prediction.get("pred_tokens_per_s_per_gpu")) for prediction in predictions),
         reasons=dict(Counter(failed).most_common()),
+        errors=errors_by_reading(compare_cases(rows, predictions)),
     )
 
 

@@ -90,6 +90,9 @@ class EstimateFlags(JobFlags, total=False):
     sharding: str | None
     offload: str | None
     pure_bf16: bool | None
+    fused_optimizer: bool | None
+    optimizer_in_backward: bool | None
+    activation_offload: bool | None
 
 
 RECIPE_KEYS: tuple[str, ...] = (

@@ -53,6 +53,9 @@ class RecipeChoice:
     loss: str | None = None
     pure_bf16: bool | None = None
     """True: `--pure-bf16`; False: `--mixed-precision`."""
+    fused_optimizer: bool | None = None
+    optimizer_in_backward: bool | None = None
+    activation_offload: bool | None = None
     usd_per_gpu_hour: Decimal | float | str | None = None
 
 
@@ -98,6 +101,9 @@ def choose_recipe(
     if sharding is None:
         sharding = _usual_sharding(tuning, offload, gpus * nodes)
         defaults.append(_line("sharding", sharding))
+    if choice.optimizer_in_backward and choice.grad_accum is None and not batch_said:
+        # A gradient that is let go at once cannot wait for the next micro-batch.
+        choice = replace(choice, grad_accum=1)
     micro_batch, grad_accum = _batch(choice, job, gpus * nodes, batch_said=batch_said, defaults=defaults, where=where)
     loss = _word(Loss, choice.loss, "loss", where) or Loss(job.loss)
     attention = _word(Attention, choice.attention, "attention", where) or Attention(job.attention)
@@ -120,6 +126,9 @@ def choose_recipe(
         stack_known=job.stack_known,
         # Unsloth's kernels are what the stack is; elsewhere they are options that nobody said were on.
         fused_kernels=job.stack == Stack.UNSLOTH.value,
+        fused_optimizer=choice.fused_optimizer,
+        optimizer_in_backward=bool(choice.optimizer_in_backward),
+        activation_offload=bool(choice.activation_offload),
         micro_batch=micro_batch,
         grad_accum=grad_accum,
         seq_len=job.seq_len,

@@ -19,7 +19,9 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("gpus", "nodes", "micro_batch", "grad_accum"), ((int,), "a whole number of at least 1")),
     **dict.fromkeys(("gpu", "attention", "sharding", "offload", "loss"), ((str,), "a word in quotes")),
     "checkpointing": ((bool, str), "true, false, or one of none, selective, full"),
-    "pure_bf16": ((bool,), "true or false"),
+    **dict.fromkeys(
+        ("pure_bf16", "fused_optimizer", "optimizer_in_backward", "activation_offload"), ((bool,), "true or false")
+    ),
     "usd_per_gpu_hour": ((int, float, str), "dollars from 0 to 10000"),
 }
 """What a value of each key is made of; its range is checked where it is used, as for a flag."""

@@ -164,6 +164,11 @@ def _run_cases(cases: str, output: str | None, *, calibrate_with: object) -> int
     tell(f"{summary.predicted} of {summary.rows} rows estimated, {summary.with_speed} of them with a speed")
     for reason, count in summary.reasons.items():
         tell(f"{count} not: {reason}")
+    for reading, found in summary.errors.items():
+        tell(
+            f"{reading}: {found.count} measured, median error {100 * found.median:.1f} %, nine in ten within "
+            f"{100 * found.p90:.1f} %, {100 * found.coverage:.0f} % inside the 80 % range"
+        )
     return 0
 
 

@@ -157,6 +157,27 @@ RECIPE_FLAGS: tuple[Flag, ...] = (
     Flag("offload", str, "WHERE", "none, cpu or nvme (default none)"),
     Flag("loss", str, "KIND", "cross-entropy: standard, triton or fused (default standard)"),
     Flag("pure_bf16", bool, "", "16-bit master weights, or 32-bit", "--pure-bf16/--mixed-precision"),
+    Flag(
+        "fused_optimizer",
+        bool,
+        "",
+        "step without copies of the gradients (default: as the stack does)",
+        "--fused-optimizer/--no-fused-optimizer",
+    ),
+    Flag(
+        "optimizer_in_backward",
+        bool,
+        "",
+        "step each tensor in backward, and let go of its gradient",
+        "--optimizer-in-backward/--no-optimizer-in-backward",
+    ),
+    Flag(
+        "activation_offload",
+        bool,
+        "",
+        "keep what backward needs on the host",
+        "--activation-offload/--no-activation-offload",
+    ),
     Flag("usd_per_gpu_hour", str, "USD", "price to calculate with, instead of the cheapest offer"),
 )
 """What `estimate` takes beside the job: fields of `RecipeChoice`."""

@@ -198,7 +198,10 @@ def describe_recipe(recipe: Recipe) -> str:
     words.append("no sharding" if recipe.sharding.value == "none" else f"sharding {recipe.sharding.value}")
     if recipe.offload.value != "none":
         words.append(f"offload to {recipe.offload.value}")
-    words.append(f"{recipe.optimizer.value}, {recipe.precision.value}")
+    if recipe.activation_offload:
+        words.append("activations offloaded")
+    step = " in backward" if recipe.optimizer_in_backward else " fused" if recipe.fused_optimizer else ""
+    words.append(f"{recipe.optimizer.value}{step}, {recipe.precision.value}")
     words.append(f"stack {recipe.stack.value}{'' if recipe.stack_known else ' (assumed)'}")
     return " · ".join(words)
 

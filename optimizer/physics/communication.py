@@ -45,7 +45,9 @@ def exchange(runs: Runs, constants: SpeedConstants) -> Exchange:
     reduced_often = gathered | (recipe.sharding == ZERO2)
     reduced_once = (recipe.sharding == DDP) | (recipe.sharding == ZERO1)
     several = machine.gpu_count * machine.nodes > 1
-    latency = np.where(several & gathered, constants.collective_latency_s * 3.0 * model.layers, 0.0)
+    hops = machine.gpu_count * machine.nodes - 1.0
+    each = constants.collective_latency_s + constants.hop_latency_s * hops
+    latency = np.where(several & (gathered | (recipe.sharding == ZERO2)), each * 3.0 * model.layers, 0.0)
     return Exchange(
         per_micro_step=np.where(gathered, 2.0 * weights, 0.0) + np.where(reduced_often, gradients, 0.0) + latency,
         per_step=np.where(reduced_once, 2.0 * gradients, np.where(recipe.sharding == ZERO2, gradients, 0.0)),

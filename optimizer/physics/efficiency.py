@@ -65,17 +65,27 @@ def micro_step(runs: Runs, flops: Flops, passes: Floats, constants: SpeedConstan
 
 
 def matrix_seconds(runs: Runs, flops: Flops, constants: SpeedConstants) -> Floats:
-    """Return the seconds of matrix products and attention scores, recomputation included.
-
-    Attention runs at a lower share of the peak (`attention_weight` > 1).
-    """
+    """Return the seconds of matrix products and attention scores, recomputation included."""
     recipe, machine = runs.recipe, runs.machine
     speed = matrix_speed(runs, constants)
     fp8 = (recipe.precision == FP8) & (machine.fp8_flops_per_s > machine.peak_flops_per_s)
     highest = constants.sustained_share[machine.architecture] * machine.fp8_flops_per_s
     product_speed = np.where(fp8, np.minimum(speed * constants.fp8_gain, highest), speed)
-    tokens = processed_tokens(recipe)
-    return tokens * (flops.matrix / product_speed + constants.attention_weight[recipe.stack] * flops.attention / speed)
+    per_token = flops.matrix / product_speed + flops.attention / attention_speed(runs, constants)
+    return processed_tokens(recipe) * per_token
+
+
+def attention_speed(runs: Runs, constants: SpeedConstants) -> Floats:
+    """Return the FLOP/s at which attention scores are computed, half of the square counted.
+
+    A kernel of its own, with its own share of the peak by architecture (Dao 2023 measures FlashAttention-2 at up to
+    0.72 of the peak of an A100 and 0.34 of an H100, whose new units it does not use), bound by power as the products
+    are; `attention_weight` is the time that the stack's kernel takes over that one.
+    """
+    recipe, machine = runs.recipe, runs.machine
+    share = constants.attention_share[machine.architecture] / constants.sustained_share[machine.architecture]
+    reached = np.minimum(share / constants.attention_weight[recipe.stack], 1.0)
+    return sustained_flops_per_s(machine, constants) * reached
 
 
 def matrix_speed(runs: Runs, constants: SpeedConstants) -> Floats:
@@ -100,12 +110,13 @@ def sustained_flops_per_s(machine: MachineColumns, constants: SpeedConstants) ->
 def elementwise_seconds(runs: Runs, repeated: Floats, constants: SpeedConstants) -> Floats:
     """Return the seconds of memory-bound work: norms, activations, residuals, loss, scores, casts, adapters.
 
+    Fused kernels are written for blocks with a gated MLP, RMSNorm and RoPE; others run as they are.
     `repeated` is the share of the blocks' forward pass that is recomputed: a third of their forward and backward work.
     """
     model, recipe, machine = runs.model, runs.recipe, runs.machine
     tokens = processed_tokens(recipe)
     passes = 1.0 + repeated / 3.0
-    shrunk = np.where(has_fused_kernels(recipe), constants.fused_elementwise_share, 1.0)
+    shrunk = np.where(has_fused_kernels(recipe) & model.gated_mlp, constants.fused_elementwise_share, 1.0)
     shrunk = shrunk * np.where(recipe.compiled, constants.compiled_elementwise_share, 1.0)
     shrunk = shrunk * np.where(model.gated_mlp, 1.0, constants.plain_block_share)
     width = 2.0 * model.hidden + model.intermediate
@@ -127,10 +138,15 @@ def loss_bytes(model: ModelColumns, recipe: RecipeColumns, constants: SpeedConst
 
 
 def adapter_bytes(model: ModelColumns, recipe: RecipeColumns, constants: SpeedConstants) -> Floats:
-    """Return the bytes per token that adapters move beside the frozen layers; DoRA rescales every output."""
+    """Return the bytes per token that adapters move beside the frozen layers; DoRA rescales every output.
+
+    HF's adapters (PEFT) are fp32, and what enters and leaves them is cast (`adapter_cast_bytes`). Under autocast its
+    k-bit layers are spared that; it is counted for them too, so that narrower weights are never faster.
+    """
     width = recipe.adapter_inputs + recipe.adapter_outputs
     per_width = constants.adapter_bytes + np.where(recipe.tuning == DORA, constants.dora_bytes, 0.0)
     shrunk = np.where(has_fused_kernels(recipe), constants.fused_elementwise_share, 1.0)
+    per_width = per_width + np.where(recipe.stack == HF, constants.adapter_cast_bytes, 0.0)
     return model.layers * width * per_width * shrunk
 
 
@@ -152,7 +168,7 @@ def gathering_share(recipe: RecipeColumns, machine: MachineColumns, constants: S
 
     FSDP wraps every adapter as one more unit, unless fused adapter kernels keep them out of it.
     """
-    adapters = (recipe.tuning != FULL) & ~has_fused_kernels(recipe)
+    adapters = (recipe.tuning != FULL) & ~has_fused_adapters(recipe)
     fsdp = constants.fsdp_launch_share * np.where(adapters, constants.fsdp_adapter_launch_share, 1.0)
     share = np.where(
         recipe.sharding == FSDP, fsdp, np.where(recipe.sharding == ZERO3, constants.zero3_launch_share, 1.0)
@@ -186,6 +202,12 @@ def bandwidth(machine: MachineColumns, constants: SpeedConstants) -> Floats:
 def has_fused_kernels(recipe: RecipeColumns) -> Bools:
     """Return where norms, RoPE and adapters run as fused kernels: where the recipe says so, and always in Unsloth."""
     fused: Bools = recipe.fused_kernels | (recipe.stack == UNSLOTH)
+    return fused
+
+
+def has_fused_adapters(recipe: RecipeColumns) -> Bools:
+    """Return where adapters run as part of fused kernels: of k-bit layers (foak), and always in Unsloth."""
+    fused: Bools = has_fused_kernels(recipe) & ((recipe.bits < 16) | (recipe.stack == UNSLOTH))
     return fused
 
 

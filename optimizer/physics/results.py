@@ -46,8 +46,10 @@ class MemoryColumns:
 
 BOUNDS: tuple[str, ...] = (
     "compute", "launch", "memory", "dequantisation", "optimizer", "interconnect", "offload", "generation",
+    "data",
 )  # fmt: skip
-"""What limits the speed of a run; `launch` is the floor of kernel launches per layer and micro-step."""
+"""What limits the speed of a run; `launch` is the floor of kernel launches per layer and micro-step, `data` what the
+loading of rows adds where it is slower than the training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class SpeedConstants:
     stack_sigma: Floats
     # per architecture, indexed by position in `ARCHITECTURES`
     sustained_share: Floats
+    attention_share: Floats
     flops_per_joule: Floats
     architecture_factor: Floats
     architecture_sigma: Floats
@@ -64,6 +65,7 @@ class SpeedConstants:
     int8_bytes: float
     dora_bytes: float
     adapter_bytes: float
+    adapter_cast_bytes: float
     # optimizer
     optimizer_bytes: Floats
     pure_optimizer_share: float
@@ -79,7 +81,11 @@ class SpeedConstants:
     assumed_link_bytes_per_s: float
     assumed_pcie_bytes_per_s: float
     collective_latency_s: float
+    hop_latency_s: float
     overlap: float
+    # waiting: for the GPU with the longest rows, for the loader
+    row_spread: float
+    data_tokens_per_s: float
     # offload
     host_update_params_per_s: float
     nvme_bytes_per_s: float
@@ -95,7 +101,11 @@ class SpeedConstants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedSigma:
-    """Standard deviations of log speed that add in quadrature to the one of the stack and of the architecture."""
+    """Standard deviations of log speed that add in quadrature to the one of the stack and of the architecture.
+
+    Those of memory, launch, dequantisation, interconnect, pcie_sharded and offload count by the share of the step that
+    the part takes.
+    """
 
     unknown_stack: float
     several_gpus: float
@@ -110,7 +120,10 @@ class SpeedSigma:
     eager: float
     fp8: float
     padded: float
+    memory: float
     launch: float
+    dequantisation: float
+    interconnect: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +142,9 @@ class DurationConstants:
 
 
 _STACK_TABLES = ("matrix_efficiency", "elementwise_bytes", "launch_s", "attention_weight", "stack_sigma")
-_ARCHITECTURE_TABLES = ("sustained_share", "flops_per_joule", "architecture_factor", "architecture_sigma")
+_ARCHITECTURE_TABLES = (
+    "sustained_share", "attention_share", "flops_per_joule", "architecture_factor", "architecture_sigma",
+)  # fmt: skip
 
 
 def load_speed_constants(path: Path | None = None) -> SpeedConstants:

@@ -34,22 +34,25 @@ def speed_sigma(
 ) -> Floats:
     """Return the standard deviation of log speed: independent causes add in quadrature, shape (n,).
 
+    A part of the step whose own speed is unsure counts by the share of the step that it takes. A calibration of stack
+    and card takes the place of what is modelled of them: their own spread, and that of their kernels.
     `unknown_network` is the deviation by which the interval reaches from a slow network to the fastest one.
     """
     recipe, machine, sigma = runs.recipe, runs.machine, constants.sigma
     several = machine.gpu_count * machine.nodes > 1
     many_nodes = machine.nodes > 1
+    pcie = several & ~machine.nvlink & is_gathered(recipe)
     modelled = constants.stack_sigma[recipe.stack] ** 2 + constants.architecture_sigma[machine.architecture] ** 2
     modelled = modelled + ~recipe.stack_known * sigma.unknown_stack**2
+    for part, own in (("memory", sigma.memory), ("dequantisation", sigma.dequantisation)):
+        modelled = modelled + (parts[part] / step_s * own) ** 2
     variance = np.where(np.isnan(machine.speed_sigma), modelled, machine.speed_sigma**2)
     causes: tuple[tuple[Bools, float], ...] = (
         (several, sigma.several_gpus),
         (many_nodes, sigma.several_nodes),
-        (several & ~machine.nvlink & is_gathered(recipe), sigma.pcie_sharded),
         (runs.model.experts > 0, sigma.moe),
         (recipe.objective == DPO, sigma.dpo),
         (recipe.objective == PPO, sigma.ppo),
-        (recipe.offload != OFFLOAD_NONE, sigma.offload),
         (recipe.bits == 8, sigma.int8),
         (recipe.tuning == DORA, sigma.dora),
         (recipe.attention == EAGER, sigma.eager),
@@ -58,8 +61,14 @@ def speed_sigma(
     )
     for where, deviation in causes:
         variance = variance + where * deviation**2
-    bound_by_launch = (parts["launch"] / step_s * sigma.launch) ** 2
-    return np.sqrt(variance + bound_by_launch + unknown_network**2)
+    by_share: tuple[tuple[str, Floats | float], ...] = (
+        ("launch", sigma.launch),
+        ("interconnect", np.where(pcie, sigma.pcie_sharded, sigma.interconnect)),
+        ("offload", sigma.offload),
+    )
+    for part, unsure in by_share:
+        variance = variance + (parts[part] / step_s * unsure) ** 2
+    return np.sqrt(variance + unknown_network**2)
 
 
 def speed_basis(runs: Runs) -> Codes:

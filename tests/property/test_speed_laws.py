@@ -77,6 +77,7 @@ def recipes(draw: st.DrawFn, objectives: tuple[Objective, ...] = tuple(Objective
         grad_accum=draw(st.sampled_from((1, 8))),
         seq_len=draw(st.sampled_from((128, 2048, 16384))),
         padding_factor=draw(st.sampled_from((1.0, 1.7))),
+        variable_length=draw(st.booleans()),
         prompt_tokens=64 if aligned else 0,
         response_tokens=64 if aligned else 0,
         reward_params=10**9 if aligned else 0,
@@ -367,8 +368,12 @@ def test_every_constant_of_the_model_is_used_by_some_recipe():
             Recipe(tuning=Tuning.LORA, bits=4, double_quant=False, seq_len=64),
             Recipe(tuning=Tuning.LORA, objective=Objective.PPO, prompt_tokens=64, response_tokens=512, micro_batch=64),
             Recipe(tuning=Tuning.LORA, objective=Objective.PPO, prompt_tokens=64, response_tokens=512),
+            Recipe(tuning=Tuning.LORA, variable_length=True),
         )
     ]  # fmt: skip
+    small = replace(MODELS[0], layers=1, published_params=None)  # so fast that loading its rows is the bound
+    quick = Recipe(tuning=Tuning.LORA, stack=Stack.NEMO, loss=Loss.FUSED, micro_batch=64)
+    rows.append((small, quick, Machine(gpu=GPUS[4])))
     runs = tabulate([*rows, (load_models().resolve("santacoder"), Recipe(tuning=Tuning.FULL), rows[0][2])])
     before = estimate_throughput(runs, CONSTANTS)
     for field in fields(CONSTANTS):

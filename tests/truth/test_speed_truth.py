@@ -1,165 +1,163 @@
-"""Predicted against published tokens/s: prints the error table (-s), fails when a source gets worse.
+"""Predicted against published tokens/s: prints the error tables (-s), fails when a source gets worse.
 
-Rows: fms-acceleration scripts/benchmarks/refs/a100_80gb.csv 876e2ed; Qwen README.md 2df8e8a; llm-foundry
-scripts/train/benchmarking/README.md 8c8dd48; torchtune README.md bd2a0fc (the figures of its "A6000" fit an RTX 6000
-Ada only, those of 8 GPUs only as totals); xtuner docs 0.1.23 (sequence parallel 1); NeMo performance summary e2de75c
-and Megatron-Bridge 067f987 (tp=1 pp=1); torchtitan benchmarks b5bcd76 (FSDP); AnswerDotAI/fsdp_qlora
-benchmarks_03_2024.md 23fafdf (1,024 samples of 2,048 tokens over the seconds stated; without the rows of Mistral and of
-activation offload). Every n-th row of a larger table, chosen before predicting; network speeds are assumed where the
-source states none. Rows where micro-batches are padded hold processed tokens, at the mean length of a row.
+Rows: `optimizer/measure/data/speed_runs.csv`, each with its publication. "fitted" judges a row by the shipped
+constants, which were fitted to it among others; "left out" by constants fitted anew without its source (or source and
+family of models, where no other source has the stack), from priors that no row went into. The goals are those of
+left-out rows: the median over the sources, so that no large, regular source carries a figure.
 """
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from optimizer.physics.axes import (
-    Attention,
-    Checkpointing,
-    Loss,
-    Offload,
-    Optimizer,
-    Precision,
-    Sharding,
-    Stack,
-    Tuning,
-)
-from optimizer.physics.recipe import Recipe
+from optimizer.measure.speed_fit import Judged, leave_out, measured_speeds, predicted, tabulate_runs, whole_source
+from optimizer.measure.speed_table import PublishedSpeed, load_speed_table
 from optimizer.physics.speed_constants import load_speed_constants
-from optimizer.physics.tabulate import Machine, tabulate
-from optimizer.physics.throughput import estimate_throughput
-from optimizer.workload.models import load_models
-from providers.gpus import load_gpus
 
-ROWS = Path(__file__).parent / "data" / "speed_rows.csv"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-# Highest median and 90th-percentile absolute error, and lowest share of rows inside the 80 % interval, by source.
+# Highest median and 90th-percentile absolute error of the left-out rows, least and highest share of them inside their
+# 80 % interval. Some sources have so few rows that a share says little.
 LIMITS = {
-    "fms-acceleration": (0.09, 0.28, 0.80),
-    "fsdp-qlora": (0.16, 0.29, 0.80),
-    "llm-foundry": (0.07, 0.16, 0.80),
-    "nemo": (0.13, 0.17, 0.80),
-    "qwen1": (0.09, 0.30, 0.75),
-    "torchtitan": (0.10, 0.18, 0.80),
-    "torchtune": (0.09, 0.29, 0.80),
-    "xtuner": (0.12, 0.30, 0.75),
+    "colossal-ai": (0.12, 0.15, 0.5, 1.0),
+    "fms-acceleration": (0.10, 0.22, 0.70, 0.97),
+    "fsdp-qlora": (0.26, 0.35, 0.65, 0.95),
+    "llama-factory": (0.30, 0.45, 0.40, 1.0),
+    "llm-foundry": (0.07, 0.14, 0.75, 0.96),
+    "megatron-bridge": (0.14, 0.22, 0.70, 1.0),
+    "nemo": (0.12, 0.20, 0.70, 1.0),
+    "qwen1": (0.14, 0.35, 0.70, 0.95),
+    "torchtitan": (0.18, 0.25, 0.60, 1.0),
+    "torchtune": (0.12, 0.27, 0.70, 0.95),
+    "xtuner": (0.28, 0.45, 0.50, 1.0),
 }
+ONE_SOURCE = {"llm-foundry", "torchtitan", "torchtune"}
+"""Sources whose stack no other source has: with the source left out whole, the stack is unseen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errors:
-    relative: np.ndarray
-    inside: np.ndarray
-    gpus: np.ndarray
+class Board:
+    """The rows and how they are predicted: fitted, left out, and with a whole stack unseen."""
 
-    def line(self, name: str) -> str:
-        absolute = np.abs(self.relative)
-        return (
-            f"{name:<24}{len(absolute):>5}{np.median(absolute):>9.1%}{np.quantile(absolute, 0.9):>9.1%}"
-            f"{np.median(self.relative):>+9.1%}{self.relative.max():>+9.1%}{self.inside.mean():>9.0%}"
-        )
+    table: tuple[PublishedSpeed, ...]
+    fitted: Judged
+    left_out: Judged
+    unseen: Judged
 
-    def of(self, chosen: np.ndarray) -> Errors:
-        return Errors(relative=self.relative[chosen], inside=self.inside[chosen], gpus=self.gpus[chosen])
+    def where(self, name: str) -> np.ndarray:
+        return np.array([row.run.group == name for row in self.table])
 
+    @property
+    def used(self) -> np.ndarray:
+        return np.array([not row.unfitted for row in self.table])
 
-@pytest.fixture(scope="module")
-def rows() -> list[dict[str, str]]:
-    with ROWS.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    @property
+    def gpus(self) -> np.ndarray:
+        return np.array([row.run.gpus for row in self.table])
 
-
-def recipe_of(row: dict[str, str]) -> Recipe:
-    return Recipe(
-        tuning=Tuning(row["tuning"]),
-        bits=int(row["bits"]),
-        precision=Precision(row["precision"]),
-        lora_rank=int(row["lora_rank"] or 16),
-        target_modules=tuple((row["target_modules"] or "all-linear").split(";")),
-        optimizer=Optimizer(row["optimizer"]),
-        loss=Loss(row["loss"]),
-        attention=Attention(row["attention"]),
-        checkpointing=Checkpointing(row["checkpointing"]),
-        compiled=row["compiled"] == "1",
-        fused_kernels=row["fused_kernels"] == "1",
-        kbit_preparation=row["kbit_preparation"] == "1",
-        sharding=Sharding(row["sharding"]),
-        offload=Offload(row["offload"]),
-        stack=Stack(row["stack"]),
-        stack_known=True,
-        micro_batch=int(row["micro_batch"]),
-        grad_accum=int(row["grad_accum"]),
-        seq_len=int(row["seq_len"]),
-        packing=True,
-    )
+    @property
+    def several_nodes(self) -> np.ndarray:
+        return np.array([row.run.nodes > 1 for row in self.table])
 
 
 @pytest.fixture(scope="module")
-def errors(rows: list[dict[str, str]]) -> Errors:
-    models, gpus = load_models(), load_gpus()
-    machines = [
-        Machine(
-            gpu=gpus.by_id[row["gpu"]],
-            gpu_count=int(row["gpu_count"]),
-            nodes=int(row["nodes"]),
-            network_bytes_per_s=float(row["network_gbytes_per_s"]) * 1e9 if row["network_gbytes_per_s"] else None,
-        )
-        for row in rows
-    ]
-    cases = [
-        (models.resolve(row["model"]), recipe_of(row), machine) for row, machine in zip(rows, machines, strict=True)
-    ]
-    found = estimate_throughput(tabulate(cases), load_speed_constants())
-    count = np.array([machine.gpus for machine in machines])
-    published = np.array([float(row["tokens_per_s_per_gpu"]) for row in rows]) * count
-    speed = found.tokens_per_s
-    return Errors(
-        relative=speed.expected / published - 1.0,
-        inside=(speed.low <= published) & (published <= speed.high),
-        gpus=count,
+def board() -> Board:
+    table, constants = load_speed_table(), load_speed_constants()
+    runs = [row.run for row in table]
+    return Board(
+        table=table,
+        fitted=predicted(tabulate_runs(runs), measured_speeds(runs), constants),
+        left_out=leave_out(table, constants),
+        unseen=leave_out(table, constants, whole_source, only=ONE_SOURCE),
     )
 
 
-def groups(rows: list[dict[str, str]], errors: Errors) -> dict[str, np.ndarray]:
-    source = np.array([row["source"] for row in rows])
-    method = np.array([row["tuning"] + row["bits"] for row in rows])
-    found = {name: source == name for name in sorted(set(source))}
-    found |= {f"method {name}": method == name for name in sorted(set(method))}
-    one, inside = errors.gpus == 1, (errors.gpus > 1) & (errors.gpus <= 8)
-    return found | {"one GPU": one, "2 to 8 GPUs": inside, "several nodes": errors.gpus > 8}
+def slices(board: Board) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the lines of the error table: sources by number of GPUs, methods, numbers of GPUs."""
+    one, many = board.gpus == 1, board.several_nodes | (board.gpus > 8)
+    sizes = (("1 GPU", one), ("2 to 8", ~one & ~many), ("more", many))
+    for source in sorted(LIMITS):
+        for name, chosen in sizes:
+            yield f"{source}, {name}", board.where(source) & chosen & board.used
+    method = np.array([f"{row.run.recipe.tuning}{row.run.recipe.bits}" for row in board.table])
+    for name in sorted(set(method)):
+        yield f"all {name}", (method == name) & board.used
+    for name, chosen in sizes:
+        yield f"all {name}", chosen & board.used
+    yield "kept out of the fit", ~board.used
 
 
-def test_error_table(rows: list[dict[str, str]], errors: Errors) -> None:
-    print(f"\n{'tokens/s':<24}{'rows':>5}{'median':>9}{'p90':>9}{'bias':>9}{'worst +':>9}{'in 80 %':>9}")
-    for name, chosen in groups(rows, errors).items():
-        print(errors.of(chosen).line(name))
-    assert len(rows) >= 100
+def columns(judged: Judged, chosen: np.ndarray) -> str:
+    relative = judged.relative[chosen]
+    if np.isnan(relative).any():
+        return ""
+    absolute = np.abs(relative)
+    return (
+        f" |{np.median(absolute):>7.1%}{np.quantile(absolute, 0.9):>7.1%}{np.median(relative):>+7.1%}"
+        f"{relative.max():>+6.0%}{relative.min():>+6.0%}{judged.inside[chosen].mean():>6.0%}"
+    )
+
+
+def test_error_table(board: Board) -> None:
+    heads = "".join(f" | {name:<38}" for name in ("fitted", "left out", "whole stack unseen"))
+    print(f"\n{'tokens/s':<30}rows{heads}")
+    print(f"{'':<34}" + " | median    p90   bias worst faster   in" * 3)
+    for name, chosen in slices(board):
+        if chosen.any():
+            parts = (columns(judged, chosen) for judged in (board.fitted, board.left_out, board.unseen))
+            print(f"{name:<30}{chosen.sum():>4}{''.join(parts)}")
+    print("worst: slowest published run over its prediction (predicted too fast); faster: the other way")
+    assert len(board.table) >= 250
 
 
 @pytest.mark.parametrize("source", LIMITS)
-def test_no_source_gets_worse(rows: list[dict[str, str]], errors: Errors, source: str) -> None:
-    chosen = errors.of(np.array([row["source"] == source for row in rows]))
-    median, high, covered = LIMITS[source]
-    assert np.median(np.abs(chosen.relative)) <= median
-    assert np.quantile(np.abs(chosen.relative), 0.9) <= high
-    assert chosen.inside.mean() >= covered
+def test_no_source_gets_worse(board: Board, source: str) -> None:
+    median, high, least, most = LIMITS[source]
+    chosen = board.where(source) & board.used
+    absolute = np.abs(board.left_out.relative[chosen])
+    assert np.median(absolute) <= median
+    assert np.quantile(absolute, 0.9) <= high
+    assert least <= board.left_out.inside[chosen].mean() <= most
 
 
-def test_every_source_has_a_limit(rows: list[dict[str, str]]) -> None:
-    assert {row["source"] for row in rows} == set(LIMITS)
+def test_every_source_has_a_limit(board: Board) -> None:
+    assert {row.run.group for row in board.table} == set(LIMITS)
 
 
-def test_one_gpu_and_one_node_stay_within_their_goals(rows: list[dict[str, str]], errors: Errors) -> None:
-    # the median over sources, so that no large, regular source carries the figure
-    for chosen, median, high in ((errors.gpus == 1, 0.12, 0.30), ((errors.gpus > 1) & (errors.gpus <= 8), 0.18, 0.40)):
-        sources = sorted({row["source"] for row, keep in zip(rows, chosen, strict=True) if keep})
-        by_source = [
-            np.abs(errors.relative[chosen & np.array([row["source"] == name for row in rows])]) for name in sources
-        ]
-        assert np.median([np.median(found) for found in by_source]) <= median
-        assert np.median([np.quantile(found, 0.9) for found in by_source]) <= high
+def median_over_sources(board: Board, chosen: np.ndarray, judged: Judged) -> tuple[float, float]:
+    """Return the medians over the sources of their median and of their 90th-percentile absolute error."""
+    sources = [np.abs(judged.relative[chosen & board.where(name)]) for name in LIMITS]
+    filled = [errors for errors in sources if errors.size]
+    return (
+        float(np.median([np.median(errors) for errors in filled])),
+        float(np.median([np.quantile(errors, 0.9) for errors in filled])),
+    )
+
+
+def test_left_out_sources_stay_within_the_goals(board: Board) -> None:
+    # without the rows kept out of the fit, and with them
+    for rows in (board.used, np.ones(len(board.table), dtype=np.bool_)):
+        one, node = rows & (board.gpus == 1), rows & (board.gpus > 1) & (board.gpus <= 8) & ~board.several_nodes
+        for chosen, median, high in ((one, 0.12, 0.30), (node, 0.18, 0.40)):
+            found = median_over_sources(board, chosen, board.left_out)
+            print(f"\nmedian over left-out sources: median {found[0]:.1%} p90 {found[1]:.1%}")
+            assert found[0] <= median
+            assert found[1] <= high
+
+
+def test_intervals_are_no_wider_than_the_goal_where_the_stack_is_known(board: Board) -> None:
+    within = (board.fitted.low >= 0.65) & (board.fitted.high <= 1.45)
+    print(f"\ninside -35/+45 %: {within.mean():.1%} of the rows; widest {board.fitted.high.max() - 1:+.0%}")
+    assert within.all()
+
+
+def test_a_stack_that_no_row_was_seen_of_is_still_predicted(board: Board) -> None:
+    for source in sorted(ONE_SOURCE):
+        absolute = np.abs(board.unseen.relative[board.where(source) & board.used])
+        assert np.median(absolute) <= 0.20
+        assert np.quantile(absolute, 0.9) <= 0.40

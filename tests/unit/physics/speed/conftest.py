@@ -84,6 +84,7 @@ def make_constants(shipped: SpeedConstants) -> ConstantsMaker:
         **nothing,
         "matrix_efficiency": per_stack * 0.5, "elementwise_bytes": per_stack * 0.0, "launch_s": per_stack * 0.0,
         "attention_weight": per_stack, "architecture_factor": per_architecture,
+        "attention_share": per_architecture * 0.5, "data_tokens_per_s": 1e30, "row_spread": 0.0,
         "sustained_share": per_architecture, "flops_per_joule": per_architecture * 1e30, "int8_bytes": 0.0,
         "optimizer_bytes": np.zeros(len(Optimizer)), "bandwidth_efficiency": 1.0, "floor_power": 3.0,
         "nvlink_efficiency": 1.0, "pcie_efficiency": 1.0, "host_link_efficiency": 1.0,

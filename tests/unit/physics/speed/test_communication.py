@@ -91,6 +91,15 @@ def test_gathering_pays_latency_for_each_layer(make_runs, make_constants):
     assert exchange(ddp, fast).per_micro_step == pytest.approx([0.0])
 
 
+def test_latency_grows_with_the_ring_and_is_paid_by_what_exchanges_at_every_micro_step(make_runs, make_constants):
+    slow = make_constants(hop_latency_s=0.5)
+    for sharding, seconds in ((Sharding.FSDP, 9.0), (Sharding.ZERO2, 9.0), (Sharding.DDP, 0.0)):
+        runs = make_runs(
+            sharding=code(sharding), gpu_count=2.0, nodes=2.0, link_bytes_per_s=1e30, network_bytes_per_s=1e30
+        )
+        assert exchange(runs, slow).per_micro_step == pytest.approx([seconds])
+
+
 def test_exposed_communication():
     communication = np.array([10.0, 10.0, 10.0])
     work = np.array([0.0, 5.0, 100.0])

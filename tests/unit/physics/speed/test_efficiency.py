@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from optimizer.physics.axes import Attention, Loss, Precision, Sharding, Stack, Tuning, code
 from optimizer.physics.efficiency import (
+    attention_speed,
     dequantisation_seconds,
     elementwise_seconds,
     launch_floor_seconds,
@@ -38,7 +41,19 @@ def test_efficiency_and_attention_are_those_of_the_stack(make_runs, make_constan
     by_stack = np.arange(1, len(Stack) + 1) / 10
     constants = make_constants(matrix_efficiency=by_stack, attention_weight=by_stack * 10)
     runs = make_runs(stack=code(Stack.LITGPT))
-    assert matrix_seconds(runs, flops(3000, 1000), constants) == pytest.approx([100 * (3000 + 3 * 1000) / 0.3e6])
+    expected = 100 * (3000 / 0.3e6 + 3 * 1000 / 0.5e6)
+    assert matrix_seconds(runs, flops(3000, 1000), constants) == pytest.approx([expected])
+
+
+def test_attention_has_its_own_share_of_the_peak_bound_by_power_and_by_the_best_product(make_runs, make_constants):
+    every = np.ones(len(ARCHITECTURES))
+    constants = make_constants(
+        attention_share=every * 0.4, sustained_share=every * 0.8, flops_per_joule=every * 2000.0
+    )  # fmt: skip
+    runs = make_runs(watts=[np.nan, 300.0])
+    assert attention_speed(runs, constants) == pytest.approx([0.4e6, 0.3e6])
+    fast = replace(constants, attention_weight=ONE_STACK * 0.1)
+    assert attention_speed(runs, fast) == pytest.approx([0.8e6, 0.6e6])
 
 
 def test_architecture_and_experts_slow_down(make_runs, make_constants):
@@ -94,11 +109,12 @@ def test_fused_compiled_and_plain_blocks_move_less(make_runs, make_constants):
         plain_block_share=0.1,
     )
     fused, compiled = make_runs(fused_kernels=True), make_runs(compiled=True)
-    both, plain = make_runs(fused_kernels=True, compiled=True), make_runs(gated_mlp=False)
+    both, plain = make_runs(fused_kernels=True, compiled=True), make_runs(gated_mlp=False, fused_kernels=[False, True])
     assert elementwise_seconds(fused, NOTHING, constants) == pytest.approx([0.2])
     assert elementwise_seconds(compiled, NOTHING, constants) == pytest.approx([0.1])
     assert elementwise_seconds(both, NOTHING, constants) == pytest.approx([0.05])
-    assert elementwise_seconds(plain, NOTHING, constants) == pytest.approx([0.04])
+    # fused kernels are not written for blocks without a gate
+    assert elementwise_seconds(plain, NOTHING, constants) == pytest.approx([0.04, 0.04])
 
 
 def test_unsloth_is_fused_without_saying_so(make_runs, make_constants):
@@ -159,6 +175,13 @@ def test_adapters_and_dora_move_their_widths(make_runs, make_constants):
     assert elementwise_seconds(make_runs(fused_kernels=True), NOTHING, constants) == pytest.approx([0.05])
 
 
+def test_adapters_are_cast_by_hf_alone(make_runs, make_constants):
+    constants = make_constants(adapter_cast_bytes=2.0, fused_elementwise_share=0.5)
+    runs = make_runs(bits=[16, 4, 16, 16], stack=[0, 0, 1, 0], fused_kernels=[False, False, False, True])
+    assert elementwise_seconds(runs, NOTHING, constants) == pytest.approx([0.2, 0.2, 0.0, 0.1])
+    assert elementwise_seconds(make_runs(tuning=0, adapter_inputs=0.0, adapter_outputs=0.0), NOTHING, constants) == 0.0
+
+
 def test_master_weights_are_cast_in_mixed_full_fine_tuning_only(make_runs, make_constants):
     constants = make_constants(cast_bytes=5.0)
     for precision, seconds in ((Precision.BF16_MIXED, 0.2), (Precision.FP16_MIXED, 0.2), (Precision.BF16_PURE, 0.0)):
@@ -188,7 +211,9 @@ def test_floor_grows_where_layers_are_gathered_on_several_gpus(make_runs, make_c
 
     assert floor(sharding=fsdp, gpu_count=2.0) == pytest.approx(20.0)
     assert floor(sharding=fsdp, nodes=2.0) == pytest.approx(20.0)
-    assert floor(sharding=fsdp, gpu_count=2.0, fused_kernels=True) == pytest.approx(4.0)
+    # fused adapters exist for k-bit layers
+    assert floor(sharding=fsdp, gpu_count=2.0, fused_kernels=True) == pytest.approx(20.0)
+    assert floor(sharding=fsdp, gpu_count=2.0, fused_kernels=True, bits=4) == pytest.approx(4.0)
     assert floor(sharding=fsdp, gpu_count=2.0, tuning=0) == pytest.approx(4.0)
     assert floor(sharding=zero3, gpu_count=2.0) == pytest.approx(6.0)
     assert floor(sharding=fsdp) == pytest.approx(2.0)

@@ -42,7 +42,7 @@ def test_the_table_holds_every_field_and_no_other(text):
 
 def test_shipped_values_reach_their_fields(text):
     document, loaded = tomllib.loads(text), load_speed_constants()
-    assert loaded.overlap == document["overlap"]["value"]
+    assert loaded.bandwidth_efficiency == document["bandwidth_efficiency"]["value"]
     assert loaded.sigma.moe == document["sigma"]["moe"]["value"]
     assert loaded.duration.setup_s == 600.0
     assert loaded.launch_s.tolist() == list(document["launch_s"]["values"].values())
@@ -51,23 +51,25 @@ def test_shipped_values_reach_their_fields(text):
 
 def test_reads_a_table_of_the_users_own(text, tmp_path):
     path = tmp_path / "own.toml"
-    path.write_text(text.replace("[overlap]\nvalue = 0.7", "[overlap]\nvalue = 0.25"), "utf-8")
-    assert load_speed_constants(path).overlap == 0.25
+    path.write_text(
+        text.replace("[bandwidth_efficiency]\nvalue = 0.8", "[bandwidth_efficiency]\nvalue = 0.25"), "utf-8"
+    )
+    assert load_speed_constants(path).bandwidth_efficiency == 0.25
 
 
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("[overlap]", "[no_such_constant]", "overlap"),
-        ("[overlap]\nvalue = 0.7", "[overlap]\nvalue = -1", "overlap"),
-        ("[overlap]\nvalue = 0.7", "[overlap]\nvalue = nan", "overlap"),
-        ("[overlap]\nvalue = 0.7", "[overlap]\nvalue = inf", "overlap"),
-        ("[overlap]\nvalue = 0.7", "[overlap]\nvalue = true", "overlap"),
-        ("[overlap]\nvalue = 0.7", '[overlap]\nvalue = "much"', "overlap"),
-        ("[overlap]\nvalue = 0.7", "[overlap]\nworth = 0.7", "overlap"),
+        ("[bandwidth_efficiency]", "[no_such_constant]", "bandwidth_efficiency"),
+        ("[bandwidth_efficiency]\nvalue = 0.8", "[bandwidth_efficiency]\nvalue = -1", "bandwidth_efficiency"),
+        ("[bandwidth_efficiency]\nvalue = 0.8", "[bandwidth_efficiency]\nvalue = nan", "bandwidth_efficiency"),
+        ("[bandwidth_efficiency]\nvalue = 0.8", "[bandwidth_efficiency]\nvalue = inf", "bandwidth_efficiency"),
+        ("[bandwidth_efficiency]\nvalue = 0.8", "[bandwidth_efficiency]\nvalue = true", "bandwidth_efficiency"),
+        ("[bandwidth_efficiency]\nvalue = 0.8", '[bandwidth_efficiency]\nvalue = "much"', "bandwidth_efficiency"),
+        ("[bandwidth_efficiency]\nvalue = 0.8", "[bandwidth_efficiency]\nworth = 0.8", "bandwidth_efficiency"),
         ("[sigma.moe]", "[sigma.mole]", "sigma.moe"),
         ("[launch_s.values]\nhf", "[launch_s.values]\nno-stack", "launch_s.values"),
-        ("[overlap]", "[overlap", "(whole file)"),
+        ("[bandwidth_efficiency]", "[bandwidth_efficiency", "(whole file)"),
     ],
 )
 def test_a_broken_table_is_named(text, tmp_path, old, new, key):

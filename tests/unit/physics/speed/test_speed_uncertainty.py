@@ -15,8 +15,12 @@ QUIET = SpeedSigma(**{field.name: 0.0 for field in fields(SpeedSigma)})
 FSDP = code(Sharding.FSDP)
 
 
-def sigma_of(runs, constants, launch_share: float = 0.0) -> float:
-    parts = {"launch": np.array([launch_share])}
+SHARED = ("memory", "launch", "dequantisation", "interconnect", "offload")
+"""Causes that count by the share of the step that a part takes."""
+
+
+def sigma_of(runs, constants, **shares: float) -> float:
+    parts = {part: np.array([shares.get(part, 0.0)]) for part in SHARED}
     return float(speed_sigma(runs, parts, np.ones(1), np.zeros(1), constants)[0])
 
 
@@ -36,11 +40,9 @@ CAUSES = {
     "unknown_stack": {"stack_known": False},
     "several_gpus": {"gpu_count": 2.0},
     "several_nodes": {"nodes": 2.0},
-    "pcie_sharded": {"gpu_count": 2.0, "nvlink": False, "sharding": FSDP},
     "moe": {"experts": 8.0},
     "dpo": {"objective": 1},
     "ppo": {"objective": 2},
-    "offload": {"offload": code(Offload.NVME)},
     "int8": {"bits": 8},
     "dora": {"tuning": code(Tuning.DORA)},
     "eager": {"attention": code(Attention.EAGER)},
@@ -57,18 +59,23 @@ def test_each_cause_widens_and_only_where_it_holds(make_runs, quiet, cause):
 
 
 def test_every_cause_is_tested():
-    assert {*CAUSES, "launch"} == {field.name for field in fields(SpeedSigma)}
+    assert {*CAUSES, *SHARED, "pcie_sharded"} == {field.name for field in fields(SpeedSigma)}
 
 
 def test_pcie_widens_gathering_on_several_gpus_only(make_runs, quiet):
-    constants = quiet(pcie_sharded=0.3)
-    assert sigma_of(make_runs(nvlink=False, sharding=FSDP), constants) == 0.0
-    assert sigma_of(make_runs(nvlink=False, gpu_count=2.0, sharding=code(Sharding.DDP)), constants) == 0.0
-    assert sigma_of(make_runs(nvlink=True, gpu_count=2.0, sharding=FSDP), constants) == 0.0
+    constants = quiet(pcie_sharded=0.5, interconnect=0.1)
+    gathered = make_runs(nvlink=False, gpu_count=2.0, sharding=FSDP)
+    assert sigma_of(gathered, constants, interconnect=0.6) == pytest.approx(0.3)
+    for other in (
+        make_runs(nvlink=False, sharding=FSDP),
+        make_runs(nvlink=False, gpu_count=2.0, sharding=code(Sharding.DDP)),
+        make_runs(nvlink=True, gpu_count=2.0, sharding=FSDP),
+    ):
+        assert sigma_of(other, constants, interconnect=0.6) == pytest.approx(0.06)
 
 
 def test_an_unknown_network_adds_what_it_is_given(make_runs, quiet):
-    parts, one = {"launch": np.zeros(1)}, np.ones(1)
+    parts, one = {part: np.zeros(1) for part in SHARED}, np.ones(1)
     assert speed_sigma(make_runs(experts=8.0), parts, one, 0.4 * one, quiet(moe=0.3)) == pytest.approx([0.5])
 
 
@@ -85,8 +92,10 @@ def test_stack_and_architecture_have_their_own_spread(make_runs, quiet):
     assert sigma_of(make_runs(architecture=ARCHITECTURES.index("ada")), constants) == pytest.approx(0.4)
 
 
-def test_launches_widen_by_their_share_of_the_step(make_runs, quiet):
-    assert sigma_of(make_runs(), quiet(launch=0.5), launch_share=0.6) == pytest.approx(0.3)
+@pytest.mark.parametrize("part", SHARED)
+def test_unsure_parts_widen_by_their_share_of_the_step(make_runs, quiet, part):
+    assert sigma_of(make_runs(), quiet(**{part: 0.5}), **{part: 0.6}) == pytest.approx(0.3)
+    assert sigma_of(make_runs(), quiet(**{part: 0.5})) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -169,10 +169,35 @@ def test_offload_repeats_with_the_passes(make_runs, make_constants):
         ("interconnect", {"sharding": code(Sharding.FSDP), "gpu_count": 2.0, "link_bytes_per_s": 10.0}, {}),
         ("offload", {"offload": code(Offload.CPU)}, {"host_update_params_per_s": 0.1}),
         ("generation", {"objective": 2, "response_tokens": 20.0}, {"decode_launch_s": 100.0}),
+        ("data", {}, {"data_tokens_per_s": 1.0}),
     ],
 )
 def test_the_longest_part_is_the_bound(make_runs, make_constants, bound, recipe, changes):
     assert bound_name(estimate_throughput(make_runs(**recipe), make_constants(**changes))) == bound
+
+
+def test_loading_adds_only_what_training_does_not_cover(make_runs, make_constants):
+    free = estimate_throughput(make_runs(grad_accum=3.0), make_constants())
+    covered = estimate_throughput(make_runs(grad_accum=3.0), make_constants(data_tokens_per_s=301 / free.step_s[0]))
+    assert covered.parts_s["data"] == pytest.approx([0.0])
+    bound = estimate_throughput(make_runs(grad_accum=3.0), make_constants(data_tokens_per_s=2.0))
+    assert bound.step_s == pytest.approx([150.0])
+    assert bound.tokens_per_s.expected == pytest.approx([2.0])
+
+
+def test_gpus_wait_for_the_one_with_the_longest_rows(make_runs, make_constants):
+    constants = make_constants(row_spread=0.5)
+    varied = {"variable_length": True, "micro_batch": 4.0, "grad_accum": 4.0}
+    alone = make_runs(**varied)
+    assert step_parts(alone, constants)["interconnect"] == pytest.approx([0.0])
+    eight = make_runs(
+        **varied, gpu_count=8.0, link_bytes_per_s=1e30, sharding=[code(Sharding.FSDP), code(Sharding.DDP)]
+    )
+    parts = step_parts(eight, constants)
+    # 1.42 deviations of 0.5 over the square root of 4 rows; DDP meets once a step, after 16
+    assert parts["interconnect"] == pytest.approx([1.42 * 0.25, 1.42 * 0.125] * parts["compute"])
+    even = make_runs(**{**varied, "variable_length": False}, gpu_count=8.0, link_bytes_per_s=1e30)
+    assert step_parts(even, constants)["interconnect"] == pytest.approx([0.0])
 
 
 def test_every_column_has_one_value_per_run(make_runs, make_constants):

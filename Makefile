@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 JOB    ?= docs/examples/llama-ner.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help plan setup probe-env test check lint types contracts packaging coverage bench truth golden format clean
+.PHONY: help plan setup probe-env test check lint types contracts packaging coverage bench truth truth-tables calibrate \
+	golden format clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +57,12 @@ coverage: $(VENV)/.developer  ## line and branch coverage of the tests
 
 truth: $(VENV)/.developer  ## how far off the estimates are, against published runs
 	$(BIN)/python -m pytest -q -s tests/truth
+
+truth-tables: $(VENV)/.developer  ## rewrite the error tables of README and docs from the shipped rows
+	$(BIN)/python -m optimizer.measure.error_tables README.md docs/memory-model.md docs/time-model.md
+
+calibrate: $(VENV)/.developer  ## refit the shipped constants from the shipped measurements
+	$(BIN)/python -m optimizer.measure.refit
 
 bench: $(VENV)/.developer  ## the performance claims, as ratios measured in one run
 	$(BIN)/python benchmarks/search_kernel.py

@@ -106,7 +106,7 @@ def parse_case(row: Mapping[str, str], *, models: ModelIndex, gpus: GpuTable) ->
     _refuse_model_parallel(row, notes)
     model, about_model = case_model(row, models)
     found = case_machine(row, gpus, nodes=_nodes(notes))
-    micro_batch = whole(row, "micro_batch")
+    micro_batch = _micro_batch(row, notes)
     lengths = read_lengths(row, notes, model, micro_batch=micro_batch or 1, packed=_packed(row))
     recipe, about_recipe = _recipe(row, notes, model, found.machine, lengths)
     reason = refusal(recipe, gpu=found.machine.gpu if found.gpu_known else None, gpus=found.machine.gpus)
@@ -116,7 +116,7 @@ def parse_case(row: Mapping[str, str], *, models: ModelIndex, gpus: GpuTable) ->
         model=model,
         recipe=recipe,
         machine=found.machine,
-        gpu_known=found.gpu_known,
+        gpu_known=found.gpu_known and not re.search(r"use memory only|implausible throughput", notes),
         size_known=found.size_known,
         assumed=(*about_model, *found.assumed, *about_recipe),
         length_doubt=math.hypot(lengths.doubt, 0.0 if micro_batch else _DOUBT_OF_BATCH),
@@ -136,12 +136,12 @@ def _recipe(
     seq_len = lengths.in_memory
     assumed += lengths.assumed
     loss, fused = read_kernels(notes, stack)
-    levers = read_levers(row, notes, accumulates=_grad_accum(row, machine) > 1)
+    levers = read_levers(row, notes, accumulates=_grad_accum(row, notes, machine) > 1)
     halves = seq_len // 2 if objective is not Objective.SFT else 0
     if halves:
         assumed.append(f"prompt and response {halves} tokens each")
     full = tuning is Tuning.FULL
-    targets, rank = (("all-linear",), DEFAULT_RANK) if full else _adapter(row, model, assumed)
+    targets, rank = (("all-linear",), DEFAULT_RANK) if full else _adapter(row, model, stack, assumed)
     recipe = Recipe(
         tuning=tuning,
         bits=bits,
@@ -160,8 +160,8 @@ def _recipe(
         stack_known=stack_known,
         fused_kernels=fused,
         double_quant=not re.search(r"no (dq|double)|without double|single quant", text(row, "quant").lower()),
-        micro_batch=_or_assumed(whole(row, "micro_batch"), 1, "micro_batch", assumed),
-        grad_accum=_grad_accum(row, machine),
+        micro_batch=_or_assumed(_micro_batch(row, notes), 1, "micro_batch", assumed),
+        grad_accum=_grad_accum(row, notes, machine),
         seq_len=seq_len,
         packing=_packed(row),
         variable_length=lengths.variable,
@@ -253,25 +253,43 @@ def _reading_doubt(row: Mapping[str, str]) -> float:
     return _DOUBT_OF_UNIT if re.search(r"unknown|unstated|rounded", stated) else 0.0
 
 
-def _grad_accum(row: Mapping[str, str], machine: Machine) -> int:
-    """Return micro-steps per optimizer step; shell arithmetic over the number of GPUs is worked out, empty is 1."""
+def _micro_batch(row: Mapping[str, str], notes: str) -> int | None:
+    """Return the sequences of one micro-batch: the cell, or "batch per DP 36" in the notes."""
+    stated = whole(row, "micro_batch")
+    beside = re.search(r"batch per (?:dp|gpu|device)\s*[=:]?\s*(\d+)", notes)
+    return int(beside.group(1)) if stated is None and beside is not None else stated
+
+
+def _grad_accum(row: Mapping[str, str], notes: str, machine: Machine) -> int:
+    """Return micro-steps per optimizer step: the cell, or what a stated global batch leaves, otherwise 1.
+
+    Shell arithmetic over the number of GPUs is worked out.
+    """
     stated = text(row, "grad_accum")
     shell = re.fullmatch(r"\$\(expr (\d+) / \$nproc_per_node\)", stated)
     if shell is not None:
         return max(1, int(shell.group(1)) // machine.gpu_count)
-    return whole(row, "grad_accum") or 1
+    accumulated = whole(row, "grad_accum")
+    whole_batch = re.search(r"\b(?:gbs|global[ _]batch(?:[ _]size)?)\s*[=:]?\s*(\d+)", notes)
+    if accumulated is not None or whole_batch is None:
+        return accumulated or 1
+    at_once = (_micro_batch(row, notes) or 1) * machine.gpus
+    steps, left = divmod(int(whole_batch.group(1)), at_once)
+    return steps if steps and not left else 1
 
 
-def _adapter(row: Mapping[str, str], model: ModelSpec, assumed: list[str]) -> tuple[tuple[str, ...], int]:
-    """Return target modules by the model's own names, and the rank."""
+def _adapter(row: Mapping[str, str], model: ModelSpec, stack: Stack, assumed: list[str]) -> tuple[tuple[str, ...], int]:
+    """Return target modules by the model's own names, and the rank; NeMo adapts the attention input by default."""
     rank = _or_assumed(whole(row, "lora_rank"), DEFAULT_RANK, "lora_rank", assumed)
     stated = re.sub(r"\(.*?\)", "", text(row, "target_modules")).split("+")[0].strip()
+    known = model.module_names()
     if not stated:
-        assumed.append("target_modules all-linear")
-        return ("all-linear",), rank
+        usual = tuple(name for name in _ADAPTER_GROUPS["linear_qkv"] if name in known) if stack is Stack.NEMO else ()
+        targets = usual or ("all-linear",)
+        assumed.append(f"target_modules {','.join(targets)}")
+        return targets, rank
     if re.match(r"all\b", stated.lower()):
         return ("all-linear",), rank
-    known = model.module_names()
     wanted = [name for name in re.split(r"[,;|\s]+", stated) if name]
     images = [name for word in wanted for name in _ADAPTER_GROUPS.get(word, (word,)) if name in known]
     if not images:

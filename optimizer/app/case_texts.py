@@ -147,6 +147,8 @@ def read_levers(row: Mapping[str, str], notes: str, *, accumulates: bool) -> Lev
 def read_compiled(row: Mapping[str, str], notes: str) -> bool:
     """Return whether the notes or the precision say that the model was compiled."""
     stated = f"{notes} {text(row, 'precision').lower()}"
+    if "torchtitan" in text(row, "stack").lower() and "float8" in stated and "eager" not in stated:
+        return True  # torchtitan's float8 pays only compiled, and its reports run it so
     return bool(re.search(r"compile(?!\s*=\s*(false|no|off|0))", stated)) and "no compile" not in stated
 
 
@@ -160,6 +162,7 @@ def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
     by_default = stack is Stack.TORCHTUNE and "flags:" not in notes
     chunked = by_default or re.search(r"chunked (ce|cross|loss)", notes)
     foak, unsloth = "foak" in notes, stack is Stack.UNSLOTH
+    grouped = "scattermoe" in notes  # one kernel for all experts, instead of a loop over them
     if liger or re.search(r"fused (ce|linear|cross)|cut[ -]cross|linear cross", notes):
         return Loss.FUSED, True
     if foak or unsloth:
@@ -167,7 +170,7 @@ def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
     if chunked:
         return Loss.FUSED, False
     kernel = stack in {Stack.LLM_FOUNDRY, Stack.NEMO} or re.search(r"triton (ce|loss|cross)", notes)
-    return (Loss.TRITON if kernel else Loss.STANDARD), False
+    return (Loss.TRITON if kernel else Loss.STANDARD), grouped
 
 
 def read_preparation(row: Mapping[str, str], notes: str, *, shared: bool) -> bool | None:

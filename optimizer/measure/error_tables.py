@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.physics.memory_constants import load_memory_constants
+from optimizer.physics.speed_constants import load_speed_constants
 
-from .errors import Errors, errors
-from .memory_errors import compared_memory, without_source
+from .errors import Compared, Errors, errors
+from .memory_errors import compared_memory, required_bytes, without_source
 from .memory_fit import PARAMETERS, READINGS
 from .memory_table import load_memory_table
+from .record import RunStatus
+from .speed_fit import leave_out, measured_speeds, predicted, whole_source
+from .speed_table import load_speed_table
+from .table_rows import tabulate_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
     from .fit import Parameter
     from .memory_table import PublishedMemory
+    from .speed_fit import Judged
 
 NEUTRAL: Mapping[str, float] = {
     "activations.live_hidden": 34.0, "activations.live_adapter_plain": 4.0, "activations.live_adapter_fused": 2.0,
@@ -80,6 +86,56 @@ def left_out_memory(parameters: Sequence[Parameter] = PARAMETERS) -> Lines:
     return memory_lines(lambda group: without_source(table, group, shipped, parameters))
 
 
+def shipped_speed() -> Lines:
+    """Return the errors of tokens/s with the constants as they ship."""
+    runs = [row.run for row in load_speed_table()]
+    return speed_lines(predicted(tabulate_runs(runs), measured_speeds(runs), load_speed_constants()))
+
+
+def left_out_speed() -> Lines:
+    """Return the errors of tokens/s of each source with constants that were fitted to the others.
+
+    Where no other source has the stack, a model family, a class of sizes or a card is left out instead.
+    """
+    return speed_lines(leave_out(load_speed_table(), load_speed_constants()))
+
+
+def unseen_speed() -> Lines:
+    """Return the errors of the sources whose stack no other has, left out whole."""
+    table = load_speed_table()
+    stacks: dict[str, set[str]] = {}
+    for row in table:
+        stacks.setdefault(row.run.recipe.stack, set()).add(row.run.group)
+    alone = {group for groups in stacks.values() if len(groups) == 1 for group in groups}
+    judged = leave_out(table, load_speed_constants(), whole_source, only=alone)
+    return {key: one for key, one in speed_lines(judged).items() if key.partition("|")[0] in alone}
+
+
+def speed_lines(judged: Judged) -> Lines:
+    """Return the errors of the fitted rows by source and number of GPUs."""
+    table = load_speed_table()
+    middle = np.exp(judged.log_error)
+    found = {}
+    for group in sorted({row.run.group for row in table}):
+        for gpus, counts in (("1", (1, 1)), ("2 to 8", (2, 8)), ("more", (9, 10**6))):
+            mask = np.array(
+                [
+                    row.run.group == group and counts[0] <= row.run.gpus <= counts[1] and not row.unfitted
+                    for row in table
+                ]
+            )
+            if mask.any():
+                rows = Compared(
+                    measured=np.ones(int(mask.sum())),
+                    low=(middle * judged.low)[mask],
+                    expected=middle[mask],
+                    high=(middle * judged.high)[mask],
+                    group=[group] * int(mask.sum()),
+                )
+                found[f"{group}|tokens/s|{gpus}"] = errors(rows)
+    return found
+
+
 def neutral_parameters() -> tuple[Parameter, ...]:
     """Return the free constants with priors that say nothing of what the rows taught."""
     return tuple(
@@ -95,11 +151,69 @@ def markdown(lines: Lines) -> str:
     rows = ["| source | reading | GPUs | rows | median | 90 % | bias | worst under | in the 80 % range |"]
     rows.append("|---|---|---|---|---|---|---|---|---|")
     rows += [
-        f"| {' | '.join(key.split('|'))} | {one.count} | {one.median:.1%} | {one.p90:.1%} | {one.bias:+.1%} "
-        f"| {one.worst_under:+.1%} | {one.coverage:.0%} |"
+        f"| {' | '.join(key.split('|'))} | {one.count} | {percent(one.median)} | {percent(one.p90)} "
+        f"| {100 * one.bias:+.1f} % | {100 * one.worst_under:+.1f} % | {percent(one.coverage, 0)} |"
         for key, one in lines.items()
     ]
-    return "\n".join(rows).replace("%", " %").replace("80  %", "80 %").replace("90  %", "90 %") + "\n"
+    return "\n".join(rows) + "\n"
+
+
+def side_by_side(shipped: Lines, left_out: Lines, unseen: Lines) -> str:
+    """Return a table of each source as it is, left out of the fit, and where that differs with its whole stack unseen."""
+    inside = "in the 80 % range"
+    heads = ("source", "GPUs", "rows", "fitted: median, 90 %", inside, "left out: median, 90 %, bias", inside)
+    rows = [f"| {' | '.join(heads)} | stack unseen: median, 90 % |", "|---|---|---|---|---|---|---|---|"]
+    for key, one in shipped.items():
+        group, _, gpus = key.split("|")
+        other, far = left_out[key], unseen.get(key)
+        cells = (
+            *(group, gpus, one.count, f"{percent(one.median)}, {percent(one.p90)}", percent(one.coverage, 0)),
+            f"{percent(other.median)}, {percent(other.p90)}, {100 * other.bias:+.1f} %",
+            *(percent(other.coverage, 0), "" if far is None else f"{percent(far.median)}, {percent(far.p90)}"),
+        )
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(rows) + "\n"
+
+
+def over_the_sources(shipped: Lines, left_out: Lines) -> str:
+    """Return medians over the sources, so that no large, regular source carries the figure."""
+    rows = [
+        "| median over the sources | as shipped: median | 90 % | left out: median | 90 % |",
+        "|---|---|---|---|---|",
+    ]
+    for title, reading, gpus in (
+        ("memory allocated by torch, one GPU", ("allocated",), "1"),
+        ("memory, any reading, one GPU", READINGS, "1"),
+        ("memory, any reading, 2 to 8 GPUs", READINGS, "2 to 8"),
+        ("tokens/s, one GPU", ("tokens/s",), "1"),
+        ("tokens/s, 2 to 8 GPUs", ("tokens/s",), "2 to 8"),
+        ("tokens/s, more GPUs", ("tokens/s",), "more"),
+    ):
+        cells = []
+        for lines in (shipped, left_out):
+            chosen = [one for key, one in lines.items() if key.split("|")[1] in reading and key.split("|")[2] == gpus]
+            cells += [percent(float(np.median([getattr(one, name) for one in chosen]))) for name in ("median", "p90")]
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def fits() -> str:
+    """Return in a sentence how many of the runs that completed, and that failed, are judged right."""
+    runs = [row.run for row in load_memory_table() if row.run.gpu is not None]
+    expected, high, usable = required_bytes(runs, load_memory_constants())
+    failed = np.array([run.status is RunStatus.OUT_OF_MEMORY for run in runs])
+    right = [int((values[mask] <= usable[mask]).sum()) for mask in (~failed, failed) for values in (expected, high)]
+    wrongly = "none does" if not right[3] else f"{right[3]} do"
+    return (
+        f"Of {(~failed).sum()} runs that completed, {right[0]} fit by the central estimate and {right[1]} at the high "
+        f"end, which is what a plan demands; of {failed.sum()} that ran out of memory {failed.sum() - right[2]} do not "
+        f"fit by the central estimate, and at the high end {wrongly}.\n"
+    )
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as "4.2 %"."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def blocks() -> dict[str, Callable[[], str]]:
@@ -108,6 +222,9 @@ def blocks() -> dict[str, Callable[[], str]]:
         "memory as shipped": lambda: markdown(shipped_memory()),
         "memory left out": lambda: markdown(left_out_memory()),
         "memory neutral": lambda: markdown(left_out_memory(neutral_parameters())),
+        "speed": lambda: side_by_side(shipped_speed(), left_out_speed(), unseen_speed()),
+        "readme": lambda: over_the_sources(shipped_memory() | shipped_speed(), left_out_memory() | left_out_speed()),
+        "fits": fits,
     }
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.physics.memory import estimate_memory
-from optimizer.physics.tabulate import Machine, tabulate
-from providers.gpus import load_gpus
 
 from .constant_paths import with_constants
 from .fit import Fit, Parameter, fit_constants, source_weights
 from .record import RunStatus
+from .table_rows import tabulate_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +32,6 @@ DEVIATION: dict[str, float] = {"load_peak": 0.02, "allocated": 0.04, "reserved":
 """Standard deviation of ln(measured) around a right model, by reading: what releases and allocators change."""
 
 ROWS_PER_SOURCE = 40.0
-STAND_IN_GPU = "A100-SXM-80GB"
-"""Decides where a device reading is cut off when a source does not name the card."""
-
 PARAMETERS: tuple[Parameter, ...] = (
     # One block in recomputation, counted: norms, attention and MLP of the block with their gradients on the way.
     Parameter(name="activations.live_hidden", prior=30.0, sigma=0.2),
@@ -97,26 +93,6 @@ class MemoryReadings:
         table = np.stack([getattr(_reading(columns, name), end) for name in READINGS])
         result: Floats = table[self.reading, self.row]
         return result
-
-
-def tabulate_runs(runs: Sequence[MeasuredRun]) -> Runs:
-    """Return the runs as columns. Raises ValueError for none, KnowledgeMissing for a GPU that is not in the table."""
-    gpus = load_gpus()
-    return tabulate(
-        [
-            (
-                run.model,
-                run.recipe,
-                Machine(
-                    gpu=gpus.by_id[run.gpu or STAND_IN_GPU],
-                    gpu_count=run.gpus_per_node,
-                    nodes=run.nodes,
-                    network_bytes_per_s=run.network_bytes_per_s,
-                ),
-            )
-            for run in runs
-        ]
-    )
 
 
 def memory_readings(runs: Sequence[MeasuredRun]) -> MemoryReadings:

@@ -12,21 +12,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from optimizer.physics.axes import (
-    Attention,
-    Checkpointing,
-    Loss,
-    Offload,
-    Optimizer,
-    Precision,
-    Sharding,
-    Stack,
-    Tuning,
-)
-from optimizer.physics.recipe import Recipe
 from optimizer.workload.models import load_models
 
 from .record import MeasuredRun, Readings, RunStatus
+from .table_rows import recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,7 +65,7 @@ def parse_memory_table(lines: Iterable[str]) -> tuple[PublishedMemory, ...]:
 def _run(row: Mapping[str, str], models: ModelTable) -> MeasuredRun:
     return MeasuredRun(
         model=models.resolve(row["model"]),
-        recipe=_recipe(row),
+        recipe=recipe_of(row),
         gpu=row["gpu"] or None,
         gpus_per_node=int(row["gpus_per_node"]),
         nodes=int(row["nodes"]),
@@ -95,43 +84,3 @@ def _run(row: Mapping[str, str], models: ModelTable) -> MeasuredRun:
 
 def _bytes(gib: str) -> int | None:
     return round(float(gib) * GIB) if gib else None
-
-
-def _flag(cell: str) -> bool | None:
-    return None if not cell else cell == "1"
-
-
-def _words(cell: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(cell.split(";")) if cell else default
-
-
-def _recipe(row: Mapping[str, str]) -> Recipe:
-    return Recipe(
-        tuning=Tuning(row["tuning"]),
-        bits=int(row["bits"]),
-        double_quant=row["double_quant"] == "1",
-        precision=Precision(row["precision"]),
-        kbit_preparation=_flag(row["kbit_preparation"]),
-        lora_rank=int(row["lora_rank"] or 16),
-        target_modules=_words(row["target_modules"], ("all-linear",)),
-        modules_to_save=_words(row["modules_to_save"], ()),
-        optimizer=Optimizer(row["optimizer"]),
-        fused_optimizer=_flag(row["fused_optimizer"]),
-        optimizer_in_backward=row["optimizer_in_backward"] == "1",
-        activation_offload=row["activation_offload"] == "1",
-        loss=Loss(row["loss"]),
-        fused_kernels=row["fused_kernels"] == "1",
-        checkpointing=Checkpointing(row["checkpointing"]),
-        attention=Attention(row["attention"]),
-        compiled=row["compiled"] == "1",
-        sharding=Sharding(row["sharding"]),
-        offload=Offload(row["offload"]),
-        stack=Stack(row["stack"]),
-        stack_known=True,
-        micro_batch=int(row["micro_batch"]),
-        grad_accum=int(row["grad_accum"]),
-        seq_len=int(row["seq_len"]),
-        row_tokens=float(row["row_tokens"]) if row["row_tokens"] else None,
-        packing=row["packing"] == "1",
-        variable_length=row["variable_length"] == "1",
-    )

@@ -1,11 +1,13 @@
 """Refitting the shipped constants from the shipped measurements: what `make calibrate` runs.
 
-`python -m optimizer.measure.refit` is a tool of the repository, not of the product: it writes into the package.
+`python -m optimizer.measure.refit` is a tool of the repository, not of the product: it writes into the package. Values
+come from the tables of published runs and the priors alone: running it again changes nothing.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,61 +16,86 @@ import numpy as np
 
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.memory_constants import load_memory_constants
+from optimizer.physics.speed_constants import load_speed_constants
 
 from .constant_paths import with_constants
 from .constants_file import Fitted, rewrite_constants
 from .memory_fit import PARAMETERS, fit_memory, memory_readings
 from .memory_table import load_memory_table
+from .speed_fit import bearing, fit_speed
+from .speed_table import fitted_runs, load_speed_table
+from .table_rows import tabulate_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from optimizer.physics.memory_constants import MemoryConstants
+    from optimizer.physics.runs import Bools
 
     from .fit import Fit
     from .record import MeasuredRun
 
-BEARS = 0.02
-"""A row bears on a constant when doubling the constant's logarithmic step moves the prediction by this share of it."""
+BEARS_ON = 0.02
+"""A row bears on a constant where one unit of its logarithm moves the logarithm of the prediction by this much."""
 
 
-def refit_memory_text(text: str) -> str:
-    """Return the text of `memory.toml` with every fitted constant as the shipped table of readings gives it."""
+def fitted_memory() -> dict[str, Fitted]:
+    """Return the fitted constants of the memory model by name."""
     runs = [row.run for row in load_memory_table() if not row.unfitted]
     constants = load_memory_constants()
     fit = fit_memory(runs, constants)
-    rows = bearing_rows(runs, with_constants(constants, fit.values), fit)
-    return rewrite_constants(
-        text,
-        {name: Fitted(value=fit.values[name], sigma=fit.sigmas[name], rows=rows[name]) for name in fit.values},
-    )
+    rows, groups = _bearing_memory(runs, with_constants(constants, fit.values), fit)
+    return _fitted(fit, rows, groups)
 
 
-def bearing_rows(runs: Sequence[MeasuredRun], constants: MemoryConstants, fit: Fit) -> dict[str, str]:
-    """Return for each constant how many rows of which source move with it: "fms-acceleration 85, torchtune 7"."""
-    seen = memory_readings(runs)
-    before = seen.of(estimate_memory(seen.runs, constants))
-    found = {}
-    for parameter in PARAMETERS:
-        moved = with_constants(constants, {parameter.name: fit.values[parameter.name] * 1.1})
-        share = np.abs(np.log(seen.of(estimate_memory(seen.runs, moved)) / before)) / np.log(1.1)
-        counts: dict[str, int] = {}
-        for group, bears in zip(seen.groups, share > BEARS, strict=True):
-            if bears:
-                counts[group] = counts.get(group, 0) + 1
-        found[parameter.name] = ", ".join(f"{group} {count}" for group, count in sorted(counts.items()))
-    return found
+def fitted_speed() -> dict[str, Fitted]:
+    """Return the fitted constants of the time model by name."""
+    runs = fitted_runs(load_speed_table())
+    constants = load_speed_constants()
+    fit = fit_speed(runs, constants)
+    return _fitted(fit, bearing(tabulate_runs(runs), constants, fit.values), [run.group for run in runs])
+
+
+FILES: dict[str, Callable[[], dict[str, Fitted]]] = {"memory.toml": fitted_memory, "speed.toml": fitted_speed}
 
 
 def main() -> int:
-    """Rewrite the data files in place; say on stderr what changed."""
-    path = Path(str(files("optimizer.physics") / "data" / "memory.toml"))
-    before = path.read_text("utf-8")
-    after = refit_memory_text(before)
-    path.write_text(after, "utf-8")
-    changed = sum(old != new for old, new in zip(before.splitlines(), after.splitlines(), strict=False))
-    sys.stderr.write(f"memory.toml: {changed} lines changed\n")
+    """Rewrite the data files in place; say on stderr whether they changed."""
+    for name, fitted in FILES.items():
+        path = Path(str(files("optimizer.physics") / "data" / name))
+        before = path.read_text("utf-8")
+        after = rewrite_constants(before, fitted())
+        path.write_text(after, "utf-8")
+        sys.stderr.write(f"{name}: {'as it was' if after == before else 'rewritten'}\n")
     return 0
+
+
+def _bearing_memory(
+    runs: Sequence[MeasuredRun], constants: MemoryConstants, fit: Fit
+) -> tuple[dict[str, Bools], Sequence[str]]:
+    """Return which readings bear on each constant, and the source of each reading."""
+    seen = memory_readings(runs)
+    before = np.log(seen.of(estimate_memory(seen.runs, constants)))
+    step = 0.1
+    found = {}
+    for parameter in PARAMETERS:
+        moved = with_constants(constants, {parameter.name: fit.values[parameter.name] * (1.0 + step)})
+        change = np.log(seen.of(estimate_memory(seen.runs, moved))) - before
+        found[parameter.name] = np.abs(change) > BEARS_ON * np.log(1.0 + step)
+    return found, seen.groups
+
+
+def _fitted(fit: Fit, rows: Mapping[str, Bools], groups: Sequence[str]) -> dict[str, Fitted]:
+    return {
+        name: Fitted(value=value, sigma=fit.sigmas[name], rows=_counted(groups, rows[name]))
+        for name, value in fit.values.items()
+    }
+
+
+def _counted(groups: Iterable[str], bears: Bools) -> str:
+    """Return how many rows of which source: "fms-acceleration 85, torchtune 7"."""
+    counts = Counter(group for group, here in zip(groups, bears, strict=True) if here)
+    return ", ".join(f"{group} {count}" for group, count in sorted(counts.items()))
 
 
 if __name__ == "__main__":

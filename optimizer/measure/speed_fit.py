@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.physics.flops import processed_tokens
-from optimizer.physics.tabulate import Machine, tabulate
 from optimizer.physics.throughput import estimate_throughput, step_parts
-from providers.gpus import load_gpus
 
 from .constant_paths import with_constants
 from .fit import Fit, Parameter, fit_constants, source_weights
+from .table_rows import tabulate_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -208,26 +207,6 @@ def bearing(runs: Runs, constants: SpeedConstants, values: Mapping[str, float]) 
         >= BEARS_ON * step
         for name, value in values.items()
     }
-
-
-def tabulate_runs(runs: Sequence[MeasuredRun]) -> Runs:
-    """Return the runs as columns. Raises ValueError for none, KeyError for a GPU that is not in the table."""
-    gpus = load_gpus()
-    return tabulate(
-        [
-            (
-                run.model,
-                run.recipe,
-                Machine(
-                    gpu=gpus.by_id[run.gpu or ""],
-                    gpu_count=run.gpus_per_node,
-                    nodes=run.nodes,
-                    network_bytes_per_s=run.network_bytes_per_s,
-                ),
-            )
-            for run in runs
-        ]
-    )
 
 
 def measured_speeds(runs: Sequence[MeasuredRun]) -> Floats:

@@ -12,21 +12,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from optimizer.physics.axes import (
-    Attention,
-    Checkpointing,
-    Loss,
-    Offload,
-    Optimizer,
-    Precision,
-    Sharding,
-    Stack,
-    Tuning,
-)
-from optimizer.physics.recipe import Recipe
 from optimizer.workload.models import load_models
 
 from .record import MeasuredRun, Readings
+from .table_rows import recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,7 +66,7 @@ def _run(row: Mapping[str, str], models: ModelTable) -> MeasuredRun:
     network = row["network_gbytes_per_s"]
     return MeasuredRun(
         model=models.resolve(row["model"]),
-        recipe=_recipe(row),
+        recipe=recipe_of(row),
         gpu=row["gpu"],
         gpus_per_node=int(row["gpu_count"]),
         nodes=int(row["nodes"]),
@@ -86,34 +75,4 @@ def _run(row: Mapping[str, str], models: ModelTable) -> MeasuredRun:
         made_at=row["date"],
         source=row["source"],
         group=row["group"],
-    )
-
-
-def _recipe(row: Mapping[str, str]) -> Recipe:
-    prepared, whole = row["kbit_preparation"], row["modules_to_save"]
-    return Recipe(
-        tuning=Tuning(row["tuning"]),
-        bits=int(row["bits"]),
-        precision=Precision(row["precision"]),
-        lora_rank=int(row["lora_rank"] or 16),
-        target_modules=tuple((row["target_modules"] or "all-linear").split(";")),
-        modules_to_save=tuple(whole.split(";")) if whole else (),
-        optimizer=Optimizer(row["optimizer"]),
-        loss=Loss(row["loss"]),
-        attention=Attention(row["attention"]),
-        checkpointing=Checkpointing(row["checkpointing"]),
-        compiled=row["compiled"] == "1",
-        fused_kernels=row["fused_kernels"] == "1",
-        kbit_preparation=None if not prepared else prepared == "1",
-        double_quant=row["double_quant"] == "1",
-        sharding=Sharding(row["sharding"]),
-        offload=Offload(row["offload"]),
-        stack=Stack(row["stack"]),
-        stack_known=True,
-        micro_batch=int(row["micro_batch"]),
-        grad_accum=int(row["grad_accum"]),
-        seq_len=int(row["seq_len"]),
-        row_tokens=float(row["row_tokens"]) if row["row_tokens"] else None,
-        packing=row["packing"] == "1",
-        variable_length=row["variable_length"] == "1",
     )

@@ -143,9 +143,7 @@ class MachineColumns:
     watts: Floats = field(default_factory=lambda: np.array([np.nan]))
     """Board power of one GPU, which bounds the clock that matrix products sustain; NaN unknown."""
     speed_factor: Floats = field(default_factory=lambda: np.ones(1))
-    """Measured over modelled speed of the job's stack on this card; 1 where nobody calibrated."""
-    speed_sigma: Floats = field(default_factory=lambda: np.array([np.nan]))
-    """Standard deviation of log speed left after that calibration, instead of the stack's and the chip's; NaN: none."""
+    """Measured over modelled speed of the run's stack on this card (`search.calibrated`); 1 where nobody calibrated."""
 
 
 ARCHITECTURES: tuple[str, ...] = (

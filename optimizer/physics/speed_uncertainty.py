@@ -34,20 +34,15 @@ def speed_sigma(
 ) -> Floats:
     """Return the standard deviation of log speed: independent causes add in quadrature, shape (n,).
 
-    A part of the step whose own speed is unsure counts by the share of the step that it takes. A calibration of stack
-    and card takes the place of what is modelled of them: their own spread, and that of their kernels.
-    `unknown_network` is the deviation by which the interval reaches from a slow network to the fastest one.
+    A part of the step whose own speed is unsure counts by the share of the step that it takes. `unknown_network` is the deviation by which the interval reaches from a slow network to the fastest one.
     """
     recipe, machine, sigma = runs.recipe, runs.machine, constants.sigma
     several = machine.gpu_count * machine.nodes > 1
     many_nodes = machine.nodes > 1
     pcie = several & ~machine.nvlink & is_gathered(recipe)
-    modelled = constants.stack_sigma[recipe.stack] ** 2 + constants.architecture_sigma[machine.architecture] ** 2
-    modelled = modelled + ~recipe.stack_known * sigma.unknown_stack**2
-    for part, own in (("memory", sigma.memory), ("dequantisation", sigma.dequantisation)):
-        modelled = modelled + (parts[part] / step_s * own) ** 2
-    variance = np.where(np.isnan(machine.speed_sigma), modelled, machine.speed_sigma**2)
+    variance = constants.stack_sigma[recipe.stack] ** 2 + constants.architecture_sigma[machine.architecture] ** 2
     causes: tuple[tuple[Bools, float], ...] = (
+        (~recipe.stack_known, sigma.unknown_stack),
         (several, sigma.several_gpus),
         (many_nodes, sigma.several_nodes),
         (runs.model.experts > 0, sigma.moe),
@@ -62,6 +57,8 @@ def speed_sigma(
     for where, deviation in causes:
         variance = variance + where * deviation**2
     by_share: tuple[tuple[str, Floats | float], ...] = (
+        ("memory", sigma.memory),
+        ("dequantisation", sigma.dequantisation),
         ("launch", sigma.launch),
         ("interconnect", np.where(pcie, sigma.pcie_sharded, sigma.interconnect)),
         ("offload", sigma.offload),

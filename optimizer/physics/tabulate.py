@@ -27,10 +27,7 @@ Columns = TypeVar("Columns", ModelColumns, RecipeColumns, MachineColumns)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Nodes of one kind. `gpu_count` is GPUs per node; None is unknown; network in bytes/s per node, one direction.
-
-    `speed_factor` and `speed_sigma` come from a calibration of the job's stack on this card (`measure.calibration`).
-    """
+    """Nodes of one kind. `gpu_count` is GPUs per node; None is unknown; network in bytes/s per node, one direction."""
 
     gpu: Gpu
     gpu_count: int = 1
@@ -38,8 +35,6 @@ class Machine:
     host_ram_bytes: int | None = None
     disk_bytes: int | None = None
     network_bytes_per_s: float | None = None
-    speed_factor: float = 1.0
-    speed_sigma: float | None = None
 
     @property
     def gpus(self) -> int:
@@ -192,8 +187,6 @@ def _machine_row(machine: Machine, precision: Precision) -> MachineColumns:
         host_ram_bytes=_floats(machine.host_ram_bytes),
         disk_bytes=_floats(machine.disk_bytes),
         watts=_floats(gpu.watts),
-        speed_factor=_floats(machine.speed_factor),
-        speed_sigma=_floats(machine.speed_sigma),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .candidates import Bills, broken_of, join
 from .choice import Settlement, best_of, settle
-from .constraints import LIMITS, bit, names_of
+from .constraints import LIMITS, SIMPLER, bit, names_of
 from .market import survey
 from .near_misses import figures_of
 from .offers_columns import why_unusable
@@ -104,9 +104,14 @@ def _places(market: Market, asked: Spec) -> Ints:
 
 
 def _infeasible(market: Market, asked: Spec, bills: Bills, masks: Ints, choice: Candidate | None) -> Explanation:
-    """Explain by the candidate that breaks the fewest limits, each the least that any of those does, then the price."""
+    """Explain by the candidate that breaks the fewest limits, each the least that any of those does, then the price.
+
+    What is merely not needed says more than a limit that somebody set: one of those goes before the others.
+    """
     counts = sum(((masks & bit(limit)) != 0).astype(np.int64) for limit in LIMITS)
     fewest = np.flatnonzero(counts == np.min(counts))
+    unneeded = fewest[masks[fewest] == bit(SIMPLER)]
+    fewest = unneeded if unneeded.size else fewest
     limits = names_of(int(masks[fewest[np.argmin(bills.expected_micro[fewest])]]))
     alike = bills.take(fewest[masks[fewest] == masks[fewest[np.argmin(bills.expected_micro[fewest])]]])
     needed, allowed = figures_of(market, limits[0], alike)

@@ -8,76 +8,27 @@ calibration; so the same is done with all speeds multiplied, as a faster environ
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from optimizer.measure.calibration import StackCalibration, calibrated_speed
-from optimizer.measure.record import MeasuredRun, Readings
+from optimizer.measure.record import Readings
 from optimizer.measure.run_rows import NamedRun, Row, lay_out, usable_rows
 from optimizer.measure.speed_calibration import fit_speed
 from optimizer.measure.speed_table import fitted_runs, load_speed_table
-from optimizer.physics.axes import (
-    Attention,
-    Checkpointing,
-    Loss,
-    Offload,
-    Optimizer,
-    Precision,
-    Sharding,
-    Stack,
-    Tuning,
-)
-from optimizer.physics.recipe import Recipe
 from optimizer.physics.speed_constants import load_speed_constants
 from optimizer.physics.throughput import estimate_throughput
 from optimizer.search.calibrated import calibrated, is_inside, with_measured_speed
-from optimizer.workload.models import load_models
 from providers.gpus import load_gpus
 
 SPEED = load_speed_constants()
-ROWS = Path(__file__).parent / "data" / "speed_rows.csv"
 MOST = 25
 """Rows of a group that are taken to calibrate with, evenly spaced; all the others are predicted."""
 UNUSUAL = 1.3
 """By how much an environment of the same name may differ."""
-
-
-def published() -> tuple[MeasuredRun, ...]:
-    """The published runs that the project ships, or those of the tests where it ships none."""
-    try:
-        return fitted_runs(load_speed_table())
-    except FileNotFoundError:
-        models = load_models()
-        with ROWS.open(encoding="utf-8") as file:
-            return tuple(run_of(row, models.resolve(row["model"])) for row in csv.DictReader(file))
-
-
-def run_of(row: dict[str, str], model: object) -> MeasuredRun:
-    gpus = int(row["gpu_count"]) * int(row["nodes"])
-    network = row["network_gbytes_per_s"]
-    return MeasuredRun(
-        model=model,  # type: ignore[arg-type]
-        recipe=Recipe(
-            tuning=Tuning(row["tuning"]), bits=int(row["bits"]), precision=Precision(row["precision"]),
-            lora_rank=int(row["lora_rank"] or 16),
-            target_modules=tuple((row["target_modules"] or "all-linear").split(";")),
-            optimizer=Optimizer(row["optimizer"]), loss=Loss(row["loss"]), attention=Attention(row["attention"]),
-            checkpointing=Checkpointing(row["checkpointing"]), compiled=row["compiled"] == "1",
-            fused_kernels=row["fused_kernels"] == "1", kbit_preparation=row["kbit_preparation"] == "1",
-            sharding=Sharding(row["sharding"]), offload=Offload(row["offload"]), stack=Stack(row["stack"]),
-            stack_known=True, micro_batch=int(row["micro_batch"]), grad_accum=int(row["grad_accum"]),
-            seq_len=int(row["seq_len"]), packing=True,
-        ),
-        gpu=row["gpu"], gpus_per_node=int(row["gpu_count"]), nodes=int(row["nodes"]),
-        network_bytes_per_s=float(network) * 1e9 if network else None,
-        readings=Readings(tokens_per_s=float(row["tokens_per_s_per_gpu"]) * gpus),
-        source=row["source"], group=row["source"],
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +84,7 @@ def joined(pairs: list[Pairs]) -> Pairs:
 
 
 def by_source(factor: float) -> dict[str, Pairs]:
-    named = [NamedRun(where=run.source, run=run) for run in published()]
+    named = [NamedRun(where=run.source, run=run) for run in fitted_runs(load_speed_table())]
     rows, _ = usable_rows(named, load_gpus())
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:

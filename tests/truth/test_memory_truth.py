@@ -145,13 +145,3 @@ def test_runs_tuned_to_the_largest_batch_that_fits_nearly_fill_the_card() -> Non
     assert len(runs) >= 30
     assert (expected <= usable).all()
     assert np.median(expected / usable) >= 0.75
-
-
-def test_the_shipped_constants_are_what_the_rows_give() -> None:
-    """`make calibrate` reproduces the data file to the last digit that it prints."""
-    from importlib.resources import files
-
-    from optimizer.measure.refit import refit_memory_text
-
-    text = (files("optimizer.physics") / "data" / "memory.toml").read_text("utf-8")
-    assert refit_memory_text(text) == text

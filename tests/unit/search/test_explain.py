@@ -62,7 +62,7 @@ def test_the_choice_agrees_with_the_plan():
 
 
 def test_a_broken_limit_is_named_with_its_numbers():
-    found = asked("t4")
+    found = asked("t4 no offload")
     assert found.verdict == "infeasible"
     assert set(found.broken) == {"memory"}
     needed, usable = found.broken["memory"]

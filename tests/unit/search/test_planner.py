@@ -31,7 +31,8 @@ def planned(job, *offers, billing=None, **options):
 def test_the_cheapest_job_and_not_the_cheapest_hour():
     slow = make_offer(gpu="T4-16GB", instance_type="slow", unit_price_nano=4 * USD // 10)
     fast = make_offer(gpu="H100-SXM-80GB", instance_type="fast", unit_price_nano=2 * USD)
-    found = planned(make_job(methods=("qlora",), quantization_bits=(4,)), slow, fast)
+    in_time = NOW + timedelta(hours=72)
+    found = planned(make_job(methods=("qlora",), quantization_bits=(4,), deadline_at=in_time), slow, fast)
     assert found.status is PlanStatus.OPTIMAL
     assert found.choices[0].offer.instance_type == "fast"
     assert found.choices[0].quote.expected_usd_micro < min(c.quote.expected_usd_micro for c in found.runners_up)

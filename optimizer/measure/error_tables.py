@@ -159,7 +159,7 @@ def markdown(lines: Lines) -> str:
 
 
 def side_by_side(shipped: Lines, left_out: Lines, unseen: Lines) -> str:
-    """Return a table of each source as it is, left out of the fit, and where that differs with its whole stack unseen."""
+    """Return a table of each source as it is, left out of the fit, and with its whole stack left out."""
     inside = "in the 80 % range"
     heads = ("source", "GPUs", "rows", "fitted: median, 90 %", inside, "left out: median, 90 %, bias", inside)
     rows = [f"| {' | '.join(heads)} | stack unseen: median, 90 % |", "|---|---|---|---|---|---|---|---|"]

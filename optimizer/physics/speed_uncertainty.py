@@ -34,7 +34,8 @@ def speed_sigma(
 ) -> Floats:
     """Return the standard deviation of log speed: independent causes add in quadrature, shape (n,).
 
-    A part of the step whose own speed is unsure counts by the share of the step that it takes. `unknown_network` is the deviation by which the interval reaches from a slow network to the fastest one.
+    A part of the step whose own speed is unsure counts by the share of the step that it takes. `unknown_network` is the
+    deviation by which the interval reaches from a slow network to the fastest one.
     """
     recipe, machine, sigma = runs.recipe, runs.machine, constants.sigma
     several = machine.gpu_count * machine.nodes > 1

@@ -5,6 +5,9 @@ PROBE_VENV ?= .venv-probe
 BIN    := $(VENV)/bin
 JOB    ?= docs/examples/llama-ner.toml
 
+# Matrices here are small: beside other work, threads of the linear algebra cost ten times what they save.
+export OPENBLAS_NUM_THREADS ?= 1
+
 .DEFAULT_GOAL := help
 .PHONY: help plan setup probe-env test check lint types contracts packaging coverage bench truth truth-tables calibrate \
 	golden format clean

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ def memory_lines(constants: Callable[[str], MemoryConstants]) -> Lines:
     return found
 
 
+@lru_cache(maxsize=1)
 def shipped_memory() -> Lines:
     """Return the errors with the constants as they ship."""
     constants = load_memory_constants()
@@ -86,12 +88,14 @@ def left_out_memory(parameters: Sequence[Parameter] = PARAMETERS) -> Lines:
     return memory_lines(lambda group: without_source(table, group, shipped, parameters))
 
 
+@lru_cache(maxsize=1)
 def shipped_speed() -> Lines:
     """Return the errors of tokens/s with the constants as they ship."""
     runs = [row.run for row in load_speed_table()]
     return speed_lines(predicted(tabulate_runs(runs), measured_speeds(runs), load_speed_constants()))
 
 
+@lru_cache(maxsize=1)
 def left_out_speed() -> Lines:
     """Return the errors of tokens/s of each source with constants that were fitted to the others.
 

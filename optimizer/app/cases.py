@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +15,13 @@ from optimizer.physics.tabulate import tabulate
 from optimizer.physics.throughput import estimate_throughput
 from optimizer.search.calibrated import calibrated, with_measured_memory, with_measured_speed
 from providers.basis import BASES, Basis, weakest
-from providers.errors import JobError, TunefareError
+from providers.errors import TunefareError
 
 from .calibration_in_force import calibrated_tables
 from .calibration_notes import reach
 from .case_errors import compare_cases, errors_by_reading
-from .case_fields import number
+from .case_fields import number, text
+from .case_file import read_cases, write_cases
 from .case_memory import READINGS, case_memory
 from .case_models import GIB, index_models
 from .case_parsing import Case, parse_case
@@ -54,8 +55,6 @@ COLUMNS: tuple[str, ...] = (
 CALIBRATION = "pred_calibration"
 """One more column where measured runs are named: whether the row lies inside what was measured, and where not."""
 
-_NEEDED = ("model", "method")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseSummary:
@@ -65,6 +64,8 @@ class CaseSummary:
     predicted: int
     with_speed: int
     reasons: Mapping[str, int]
+    unknown_gpus: Mapping[str, int]
+    """GPUs as the rows name them that the table does not know: their rows have no speed."""
     errors: Mapping[str, Errors]
     """By reading ("allocated", "tokens/s" ...): how far off the rows came out that measured it."""
 
@@ -76,20 +77,20 @@ def run_cases(path: Path, out: TextIO, *, tables: Knowledge, calibration: InForc
     that cannot be estimated says why in `pred_error` and stops nothing. Raises JobError for a file that cannot be read
     or that lacks the columns every case needs.
     """
-    header, rows = _read(path)
+    file = read_cases(path)
+    rows = file.cells()
     predictions = predict_cases(rows, tables=tables, calibration=calibration)
-    added = COLUMNS if calibration is None else (*COLUMNS, CALIBRATION)
-    names = [name for name in header if name not in added]
-    writer = csv.DictWriter(out, [*names, *added], restval="", lineterminator="\n")
-    writer.writeheader()
-    for row, prediction in zip(rows, predictions, strict=True):
-        writer.writerow({name: row.get(name, "") for name in names} | prediction)
+    for at, more in file.surplus.items():
+        lost = f"cells beyond the header left out: {_line(', '.join(more))}"
+        predictions[at]["pred_assumed"] = "; ".join(filter(None, (predictions[at].get("pred_assumed"), lost)))
+    write_cases(file, out, predictions, COLUMNS if calibration is None else (*COLUMNS, CALIBRATION))
     failed = [prediction["pred_error"] for prediction in predictions if prediction.get("pred_error")]
     return CaseSummary(
         rows=len(rows),
         predicted=len(rows) - len(failed),
         with_speed=sum(bool(prediction.get("pred_tokens_per_s_per_gpu")) for prediction in predictions),
         reasons=dict(Counter(failed).most_common()),
+        unknown_gpus=_unknown_gpus(rows, predictions),
         errors=errors_by_reading(compare_cases(rows, predictions)),
     )
 
@@ -103,6 +104,7 @@ def predict_cases(
     index = index_models(tables.models)
     for position, row in enumerate(rows):
         try:
+            _tokens(row)  # what makes no sense there is said of its row
             cases[position] = parse_case(row, models=index, gpus=tables.gpus)
         except TunefareError as err:
             predictions[position] = {"pred_error": _line(err)}
@@ -118,6 +120,15 @@ def predict_cases(
         if not predictions[position].get("pred_error"):
             predictions[position][CALIBRATION] = _reach(case, calibration)
     return predictions
+
+
+def _unknown_gpus(rows: Sequence[Mapping[str, str]], predictions: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    named = [
+        text(row, "gpu")
+        for row, prediction in zip(rows, predictions, strict=True)
+        if prediction.get("pred_required_gib") and not prediction.get("pred_tokens_per_s_per_gpu")
+    ]
+    return dict(Counter(name or "none stated" for name in named).most_common())
 
 
 def _measured_stack(case: Case, calibration: InForce) -> str:
@@ -190,11 +201,19 @@ def _prediction(
         bases.append(BASES[int(speed.basis[index])])
         for end, value in _ends(speed.tokens_per_s, index):
             found[f"pred_tokens_per_s_per_gpu{end}"] = _figure(value / case.machine.gpus)
-        tokens = number(row, "tokens")
+        tokens = _tokens(row)
         found["pred_hours"] = "" if tokens is None else _figure(tokens / speed.tokens_per_s.expected[index] / 3600)
     found["pred_basis"] = weakest(bases).value
     found["pred_assumed"] = "; ".join(case.assumed)
     return found
+
+
+def _tokens(row: Mapping[str, str]) -> float | None:
+    """Return the tokens to train on, "20M" and "1.5B" included; None where the row states none."""
+    stated = re.fullmatch(r"([\d.]+)\s*([mb])", text(row, "tokens").lower())
+    if stated is None:
+        return number(row, "tokens")
+    return number({"tokens": stated.group(1)}, "tokens") * {"m": 1e6, "b": 1e9}[stated.group(2)]  # type: ignore[operator]  # digits alone are never unknown
 
 
 def _ends(interval: Interval, index: int) -> tuple[tuple[str, float], ...]:
@@ -210,21 +229,6 @@ def _figure(value: float) -> str:
     return f"{value:.5g}" if math.isfinite(value) else ""
 
 
-def _line(err: Exception) -> str:
-    return " ".join(str(err).split())
-
-
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
-            header = list(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise JobError(where=str(path), key="--cases", value=path.name, allowed=f"a readable CSV file ({err})") from err
-    missing = [name for name in _NEEDED if name not in header]
-    if missing:
-        raise JobError(
-            where=str(path), key="header", value=",".join(header), allowed=f"columns {', '.join(missing)} are missing"
-        )
-    return header, [{name: cell for name, cell in row.items() if name} for row in rows]
+def _line(said: object) -> str:
+    """Return a message on one line, as a cell takes it."""
+    return " ".join(str(said).split())

@@ -164,6 +164,8 @@ def _run_cases(cases: str, output: str | None, *, calibrate_with: object) -> int
     tell(f"{summary.predicted} of {summary.rows} rows estimated, {summary.with_speed} of them with a speed")
     for reason, count in summary.reasons.items():
         tell(f"{count} not: {reason}")
+    for gpu, count in summary.unknown_gpus.items():
+        tell(f"{count} without a speed: GPU {gpu!r} is not in the table, or is not to be judged by")
     for reading, found in summary.errors.items():
         tell(
             f"{reading}: {found.count} measured, median error {100 * found.median:.1f} %, nine in ten within "

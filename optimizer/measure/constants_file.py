@@ -67,4 +67,4 @@ def number(value: float) -> str:
 
 def describe(fitted: Fitted) -> str:
     """Return how surely a constant is known, and from how many rows of which sources."""
-    return f"+/- {100 * fitted.sigma:.0f} %; {fitted.rows or 'no row bears on it: the prior stands'}"
+    return f"+/- {100 * fitted.sigma:.0f} %; {fitted.rows or 'no row bears on it'}"

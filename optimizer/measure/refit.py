@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from optimizer.physics.memory_constants import MemoryConstants
-    from optimizer.physics.runs import Bools
+    from optimizer.physics.runs import Bools, Floats
 
     from .fit import Fit
     from .record import MeasuredRun
@@ -78,10 +78,14 @@ def _bearing_memory(
     before = np.log(seen.of(estimate_memory(seen.runs, constants)))
     step = 0.1
     found = {}
-    for parameter in PARAMETERS:
-        moved = with_constants(constants, {parameter.name: fit.values[parameter.name] * (1.0 + step)})
-        change = np.log(seen.of(estimate_memory(seen.runs, moved))) - before
-        found[parameter.name] = np.abs(change) > BEARS_ON * np.log(1.0 + step)
+
+    def moved(name: str, factor: float) -> Floats:
+        changed = with_constants(constants, {name: fit.values[name] * factor})
+        result: Floats = np.abs(np.log(seen.of(estimate_memory(seen.runs, changed))) - before)
+        return result
+
+    for name in (parameter.name for parameter in PARAMETERS):
+        found[name] = np.maximum(moved(name, 1.0 + step), moved(name, 1.0 / (1.0 + step))) > BEARS_ON * step
     return found, seen.groups
 
 

@@ -199,13 +199,20 @@ def whole_source(row: PublishedSpeed, table: Sequence[PublishedSpeed]) -> str:
 
 
 def bearing(runs: Runs, constants: SpeedConstants, values: Mapping[str, float]) -> dict[str, Bools]:
-    """Return which rows bear on each constant of `values`, boolean of shape (n,): those whose speed it moves."""
+    """Return which rows bear on each constant of `values`, boolean of shape (n,): those whose speed it moves.
+
+    Both ways: a share that is capped at the peak of the chip moves nothing upward.
+    """
     start = np.log(speeds(runs, with_constants(constants, values)))
-    step = 0.01
+    step = 0.05
+
+    def moved(name: str, factor: float) -> Floats:
+        changed = {**values, name: values[name] * factor}
+        result: Floats = np.abs(np.log(speeds(runs, with_constants(constants, changed))) - start)
+        return result
+
     return {
-        name: np.abs(np.log(speeds(runs, with_constants(constants, {**values, name: value * (1 + step)}))) - start)
-        >= BEARS_ON * step
-        for name, value in values.items()
+        name: np.maximum(moved(name, 1.0 + step), moved(name, 1.0 / (1.0 + step))) >= BEARS_ON * step for name in values
     }
 
 

@@ -76,7 +76,8 @@ def activation_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> 
     other_scores = np.maximum(scores * of.score_bytes_kept * model.layers - live_scores, 0.0)
     return ActivationColumns(
         saved=~offloads * saved,
-        saved_again=~everything * tokens * again,
+        # Without checkpointing it lies inside what is kept, unless that has gone to the host.
+        saved_again=(~everything | offloads) * tokens * again,
         saved_scores=everything * other_scores,
         live=live,
         live_scores=live_scores,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from providers.basis import Basis
 from .activations import ActivationColumns, activation_columns
 from .load_peak import load_parts
 from .overhead import (
+    Z80,
     allocated_deviation,
     clipped,
     fragmentation,
@@ -53,7 +54,7 @@ def estimate_memory(runs: Runs, constants: MemoryConstants) -> MemoryColumns:
     of, sigma = constants.overhead, constants.sigma
 
     outside = outside_torch(on, constants)
-    doubt, outside_doubt = allocated_deviation(runs, on, parts, constants), sigma.context * outside
+    doubt, outside_doubt = _doubt_of_peak(runs, on, state, batch, moments, constants), sigma.context * outside
     unmeasured = unmeasured_architecture(runs)
     strange, host_sigma = sigma.unmeasured_architecture * unmeasured, _host_sigma(on, constants)
     held = _held(runs, on, constants, state=state, moments=moments, allocated=allocated)
@@ -146,6 +147,32 @@ def _parts(moments: Moments, state: StateColumns, batch: ActivationColumns) -> d
         "dora": at_block * batch.dora,
         "generation": at_rollout * batch.generation,
     }
+
+
+def _doubt_of_peak(
+    runs: Runs,
+    on: Switches,
+    state: StateColumns,
+    batch: ActivationColumns,
+    moments: Moments,
+    constants: MemoryConstants,
+) -> Floats:
+    """Return the standard deviation of the allocated peak in bytes, so that its high end is the highest of all moments.
+
+    Moments are made of different parts, and the second largest may be the less sure one: by the deviation of the
+    largest alone, the high end would fall where a larger batch moves the peak from one moment to the other.
+    """
+    totals = (moments.step, moments.loss, moments.block, moments.rollout)
+    largest, high = np.ones(1), np.ones(1)
+    for at, total in zip((STEP, LOSS, BLOCK, ROLLOUT), totals, strict=True):
+        if not total.any():
+            continue
+        parts = _parts(replace(moments, peak=np.full(1, at)), state, batch)
+        # Only PPO generates: elsewhere that moment holds nothing, whatever its parts would say.
+        share = allocated_deviation(runs, on, parts, constants) * (total > 0) / np.maximum(total, 1.0)
+        high = np.maximum(high, total * np.exp(Z80 * share))
+        largest = np.maximum(largest, total)
+    return largest * np.log(high / largest) / Z80
 
 
 def _held(

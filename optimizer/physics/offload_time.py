@@ -10,7 +10,7 @@ import numpy as np
 from .axes import Offload, Optimizer, Precision, Sharding, code
 from .communication import weight_bytes
 from .efficiency import DDP, bandwidth, is_gathered
-from .flops import FULL
+from .flops import CHECKPOINT_FULL, CHECKPOINT_NONE, FULL, processed_tokens
 
 if TYPE_CHECKING:
     from .runs import Bools, Floats, MachineColumns, RecipeColumns, Runs
@@ -56,6 +56,22 @@ def update(runs: Runs, constants: SpeedConstants) -> Update:
         offload_per_micro_step=fetched,
         offload_per_step=np.where(offloaded, moved + on_host + on_disk, 0.0),
     )
+
+
+def activation_offload_seconds(runs: Runs, constants: SpeedConstants) -> Floats:
+    """Return the seconds in which one micro-step's saved activations go to the host and come back; 0 without offload.
+
+    Bytes by count (docs/memory-model.md): one 16-bit input a block with full checkpointing, otherwise what a block
+    keeps, 24 x hidden + 8 x intermediate, and about a third of that where checkpointing is selective.
+    """
+    model, recipe, machine = runs.model, runs.recipe, runs.machine
+    if not recipe.activation_offload.any():
+        return np.zeros(1)
+    kept = 24.0 * model.hidden + 8.0 * model.intermediate
+    partly = np.where(recipe.checkpointing == CHECKPOINT_NONE, kept, kept / 3.0)
+    each = np.where(recipe.checkpointing == CHECKPOINT_FULL, 2.0 * model.hidden, partly)
+    moved = 2.0 * processed_tokens(recipe) * model.layers * each
+    return np.where(recipe.activation_offload, moved / host_link(machine, constants), 0.0)
 
 
 def optimizer_seconds(

@@ -10,7 +10,7 @@ from providers.basis import Basis
 
 from .axes import Codes, Offload, Stack, Tuning, code
 from .efficiency import DORA, EAGER, FP8, is_gathered
-from .flops import DPO, PPO
+from .flops import CHECKPOINT_FULL, DPO, PPO
 from .runs import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def speed_basis(runs: Runs) -> Codes:
         | (recipe.objective == DPO)
         | (recipe.objective == PPO)
         | (recipe.offload != OFFLOAD_NONE)
+        | (recipe.activation_offload & (recipe.checkpointing != CHECKPOINT_FULL))
         | (many_nodes & np.isnan(machine.network_bytes_per_s))
     )
     several = machine.gpu_count * machine.nodes > 1

@@ -120,11 +120,17 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
 
     copies = on.full & (on.dpo | on.ppo)
     model_copies = (copies * params * half + on.ppo * recipe.reward_params * half) / on.param_shards
-    value = (on.full & on.ppo) * (weights + master + gradients + optimizer)
-
     away_gradients = on.offloaded & on.sharded_gradients
     away_params = on.offloaded & on.sharded_params
     paged = recipe.optimizer == _PAGED
+    # PPO's value model is a second policy: each of its parts lies where the policy's does.
+    twin = on.full & on.ppo
+    value = twin * (
+        ~away_params * weights
+        + ~on.offloaded * master
+        + ~away_gradients * gradients
+        + ~(on.offloaded | paged) * optimizer
+    )
     whole = on.hf & on.fsdp & on.full & (recipe.grad_accum > 1) & (on.gpus > 1)
     gathers = (on.sharded_params & (on.gpus > 1)) | away_params
     root, block, everything = _gathered(runs, on, constants)
@@ -138,15 +144,15 @@ def state_columns(runs: Runs, on: Switches, constants: MemoryConstants) -> State
         optimizer_state=~(on.offloaded | paged) * optimizer,
         optimizer_step=~on.offloaded * step,
         model_copies=~away_params * model_copies,
-        value_model=~away_params * value,
+        value_model=value,
         buckets=_buckets(runs, on, gradients, constants),
         gathered_root=gathers * root,
         gathered_block=gathers * block,
         gathered_all=gathers * everything,
         head_gradient=on.full * (half * np.where(model.head_params > 0, model.head_params, model.embedding_params)),
-        away_params=away_params * (weights + adapters + model_copies + value),
-        away_state=on.offloaded * (master + optimizer) + away_gradients * gradients,
-        paged=paged * optimizer,
+        away_params=away_params * (weights * (1.0 + twin) + adapters + model_copies),
+        away_state=(1.0 + twin) * (on.offloaded * (master + ~paged * optimizer) + away_gradients * gradients),
+        paged=(1.0 + twin) * paged * optimizer,
     )
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from .communication import exchange, exposed, gradient_bytes, ring_seconds
-from .efficiency import ZERO2, is_gathered, micro_step
+from .efficiency import FP8, ZERO2, is_gathered, micro_step
 from .flops import counted_flops_per_token, processed_tokens, training_flops
 from .generation import decode_seconds, objective_flops, objective_passes
-from .offload_time import OFFLOAD_NONE, optimizer_seconds, update
+from .offload_time import OFFLOAD_NONE, activation_offload_seconds, optimizer_seconds, update
 from .results import BOUNDS, Interval, ThroughputColumns
 from .speed_uncertainty import speed_basis, speed_sigma
 
@@ -54,10 +54,17 @@ def estimate_throughput(runs: Runs, constants: SpeedConstants) -> ThroughputColu
         step_s=step_s,
         parts_s=parts,
         sigma_log=sigma,
-        mfu=processed_per_s * counted / (gpus * machine.peak_flops_per_s),
+        mfu=processed_per_s * counted / (gpus * counted_peak(runs)),
         bound=np.argmax([parts[name] for name in BOUNDS], axis=0).astype(np.int8),
         basis=_wide(speed_basis(runs), runs.count),
     )
+
+
+def counted_peak(runs: Runs) -> Floats:
+    """Return the dense peak in FLOP/s that utilisation is counted over: that of the type of the matrix products."""
+    machine = runs.machine
+    fp8 = (runs.recipe.precision == FP8) & (machine.fp8_flops_per_s > machine.peak_flops_per_s)
+    return np.where(fp8, machine.fp8_flops_per_s, machine.peak_flops_per_s)
 
 
 def step_parts(runs: Runs, constants: SpeedConstants) -> dict[str, Floats]:
@@ -73,6 +80,9 @@ def step_parts(runs: Runs, constants: SpeedConstants) -> dict[str, Floats]:
     surplus = surplus_seconds(runs, micro.total, interconnect + updates + moves, passes, constants)
     waiting = waiting_share(runs, constants) * repeats * (micro.compute + micro.memory)
     fetched = repeats * passes.equivalent * updated.offload_per_micro_step
+    # A stream of its own carries activations beside the work: only what is longer than that shows.
+    carried = passes.trainings * activation_offload_seconds(runs, constants)
+    fetched = fetched + repeats * np.maximum(carried - constants.overlap * micro.total, 0.0)
     loading = repeats * processed_tokens(recipe) / constants.data_tokens_per_s
     parts = {
         "compute": repeats * micro.compute,

@@ -92,6 +92,10 @@ def recipes(draw: st.DrawFn) -> Recipe:
         response_tokens=tokens,
         reward_params=10_000 if objective is Objective.PPO else 0,
         kbit_preparation=draw(st.sampled_from([None, True, False])),
+        modules_to_save=() if tuning is Tuning.FULL else draw(st.sampled_from([(), ("embed_tokens",)])),
+        fused_optimizer=draw(st.sampled_from([None, True, False])),
+        optimizer_in_backward=draw(st.booleans()),
+        activation_offload=draw(st.booleans()),
     )
 
 
@@ -134,7 +138,18 @@ def test_a_larger_batch_never_needs_less(model: ModelSpec, recipe: Recipe, gpus:
         columns = memory(model, *rows)
         assert rises(columns.allocated.expected)
         assert rises(columns.required.expected)
+        # Fit is decided at the high end: it must not fall where the peak moves to another moment.
+        assert rises(columns.required.high)
         assert rises(columns.host.expected)
+
+
+@given(models(), recipes(), st.sampled_from([1, 4]))
+@QUICK
+def test_a_lever_never_needs_more_of_the_gpu(model: ModelSpec, recipe: Recipe, gpus: int) -> None:
+    for lever in ("fused_optimizer", "optimizer_in_backward", "activation_offload"):
+        columns = memory(model, (replace(recipe, **{lever: True}), gpus), (replace(recipe, **{lever: False}), gpus))
+        assert rises(columns.allocated.expected)
+        assert rises(columns.required.expected)
 
 
 @given(models(), recipes())

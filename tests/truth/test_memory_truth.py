@@ -70,13 +70,13 @@ def test_print_the_error_table(left_out: dict[str, tuple[Compared, list[str], np
                     chosen = rows.of((np.array(names) == name) & (several == many))
                     if len(chosen.measured):
                         print(line(f"{group} {name} {'2+' if many else '1'}", errors(chosen)))
-    methods = {f"{row.run.recipe.method}-{row.run.recipe.bits}" for row in KNOWN}
-    print(f"\nmemory by method, as shipped\n{HEAD}")
-    for method in sorted(methods):
-        chosen = [row for row in KNOWN if f"{row.run.recipe.method}-{row.run.recipe.bits}" == method]
+    print(f"\nmemory by source and method, as shipped\n{HEAD}")
+    kinds = [(row.run.group, f"{row.run.recipe.method}-{row.run.recipe.bits}") for row in KNOWN]
+    for group, method in sorted(set(kinds)):
+        chosen = [row for row, kind in zip(KNOWN, kinds, strict=True) if kind == (group, method)]
         rows, _, _ = compared_memory(chosen, shipped)
         if len(rows.measured):
-            print(line(method, errors(rows)))
+            print(line(f"{group} {method}", errors(rows)))
     assert sum(len(rows.measured) for rows, _, _ in left_out.values()) > 250
 
 
@@ -116,6 +116,18 @@ def test_intervals_hold_for_sources_left_out(left_out: dict[str, tuple[Compared,
         assert found.up <= 0.25, group
 
 
+def test_intervals_hold_about_80_in_100_over_all_sources(
+    left_out: dict[str, tuple[Compared, list[str], np.ndarray]],
+) -> None:
+    """Pooled and on the mean over the sources; the goal for each is 70 to 92 %, which not every source keeps."""
+    found = [errors(rows) for rows, _, _ in left_out.values()]
+    pooled_share = sum(one.coverage * one.count for one in found) / sum(one.count for one in found)
+    mean = float(np.mean([one.coverage for one in found]))
+    print(f"\nmemory left out, in the 80 % interval: {pooled_share:.0%} of rows, {mean:.0%} on the mean over sources")
+    assert 0.75 <= pooled_share <= 0.93
+    assert 0.70 <= mean <= 0.93
+
+
 def test_the_table_names_every_row_and_its_source() -> None:
     assert len(TABLE) >= 250
     assert all(row.run.source and row.run.made_at and row.run.group for row in TABLE)
@@ -131,9 +143,11 @@ def test_no_run_that_ran_out_of_memory_fits_at_the_high_end() -> None:
 
 def test_runs_that_completed_fit_at_the_expected_value() -> None:
     runs = [row.run for row in TABLE if row.run.gpu is not None]
-    expected, _, usable = required_bytes(runs, load_memory_constants())
+    expected, high, usable = required_bytes(runs, load_memory_constants())
     fits, out = expected <= usable, failed(runs)
-    print(f"\ncompleted {(~out).sum()}, fit {fits[~out].sum()}; out of memory {out.sum()}, fit {fits[out].sum()}")
+    print(f"\n{'fits or not':24}{'rows':>6}{'said to fit, expected':>24}{'at the high end':>18}")
+    for name, mask in (("completed", ~out), ("ran out of memory", out)):
+        print(f"{name:24}{mask.sum():6d}{fits[mask].sum():24d}{(high <= usable)[mask].sum():18d}")
     assert fits[~out].mean() >= 0.98
     assert (fits != out).mean() >= 0.95
 

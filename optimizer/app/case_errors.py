@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 SPEED = "tokens/s"
 MEMORY_COLUMNS = (("peak_mem_gib_per_gpu", "mem_measure"), ("mem2_gib_per_gpu", "mem2_measure"))
-_HARMLESS = ("nodes ", "network ", "num_gpus ", "shape", "gpu A", "gpu H", "gpu V", "parallelism ")
+_HARMLESS = (
+    "nodes ", "network ", "num_gpus ", "shape", "gpu A", "gpu H", "gpu V", "parallelism ", "stack ", "attention sdpa",
+    "grad_accum ", "target_modules without",
+)  # fmt: skip
 """Assumptions that leave the recipe known: how many nodes, the shape of a model by its parameters, a size of chip."""
 
 
@@ -40,6 +43,9 @@ class CaseComparison:
     high: float
 
 
+_FAILED = re.compile(r"oom|out[ _-]of[ _-]memory|fail|(?:does|did) ?n[o']t fit|crash")
+
+
 def reading_of(stated: str) -> str | None:
     """Return which reading a text like "torch max_memory_reserved" or "nvidia-smi" speaks of; None for an empty one.
 
@@ -48,6 +54,8 @@ def reading_of(stated: str) -> str | None:
     words = stated.lower()
     if not words.strip():
         return None
+    if re.search(r"wandb|w&b|nvml", words):
+        return "device"  # whose "GPU memory allocated" is what the driver counts
     if "reserved" in words:
         return "reserved"
     if re.search(r"allocated|memory_alloc|\bactive\b|during training|max_memory|torch peak", words):
@@ -59,7 +67,7 @@ def compare_cases(rows: Sequence[Mapping[str, str]], predictions: Sequence[Mappi
     """Return every measured figure of the rows that has a prediction; a run that failed measured nothing."""
     found: list[CaseComparison] = []
     for row, prediction in zip(rows, predictions, strict=True):
-        if prediction.get("pred_error") or "oom" in text(row, "status").lower():
+        if prediction.get("pred_error") or _FAILED.search(text(row, "status").lower()):
             continue
         for column, measure in MEMORY_COLUMNS:
             reading = reading_of(text(row, measure))

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 from optimizer.workload.lengths import spread_around
 
 from .case_fields import text, whole
+from .case_notes import noted_length
+from .case_words import says
+from .case_words import stated as stated_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +43,17 @@ _DATA: tuple[tuple[str, int, int], ...] = (
 )
 """Mean and longest row in tokens of public sets of short rows, templates included; assumed."""
 
-_VARIABLE = re.compile(r"longest|dynamic|padding[- _]free|dataset|variable|^(un)?padded$|group(ed)?[ _]by[ _]length")
+_VARIABLE = re.compile(
+    r"longest|dynamic|variable|group(?:ed)?[ _-]by[ _-]length|length[ _-]group|padding[- _]free|varlen"
+)
+_DATA_NAMED = re.compile(r"dataset|^(un)?padded$")
+_FIXED = re.compile(r"fixed|synthetic|mock|dummy|random|to max|max[ _]length|to_max")
 """Texts of batches whose rows vary: a stated length is then the limit of a row. "padded/fixed length" is none."""
+
+_PADDING_FREE = re.compile(r"padding[- _]free|varlen")
+_VARIABLE_IN_NOTES = re.compile(
+    r"dynamic padding|group(?:ed)?[ _]by[ _]length|pad(?:ded|ding)? to (?:the )?longest|padding[- _]free"
+)
 
 _DOUBT_OF_LENGTH = 0.6
 _DOUBT_OF_PROMPT = 0.15
@@ -69,9 +81,9 @@ def read_lengths(
     row: Mapping[str, str], notes: str, model: ModelSpec, *, micro_batch: int, packed: bool
 ) -> CaseLengths:
     """Return the lengths of a case. A stated length is that of every row, or a limit where batches vary in length."""
-    packing = text(row, "packing").lower()
-    stated = whole(row, "seq_len")
-    variable = not packed and bool(_VARIABLE.search(packing))
+    packing = stated_in(row, "packing") or text(row, "packing").lower()
+    stated = whole(row, "seq_len") or noted_length(notes)
+    variable = not packed and _varies(packing, notes)
     if variable:
         return _varying(packing, notes, stated or model.context, micro_batch, known=stated is not None)
     if stated is not None:
@@ -87,12 +99,19 @@ def read_lengths(
     )
 
 
+def _varies(packing: str, notes: str) -> bool:
+    """Return whether the rows of a batch vary in length: by the column, or by the notes where it says nothing."""
+    if not packing:
+        return bool(says(notes, _VARIABLE_IN_NOTES))
+    return bool(_VARIABLE.search(packing)) or bool(_DATA_NAMED.search(packing) and not _FIXED.search(packing))
+
+
 def _varying(packing: str, notes: str, limit: int, micro_batch: int, *, known: bool) -> CaseLengths:
     """Return the lengths of batches that vary: padded to their longest row, or laid end to end without padding."""
     mean, longest, doubt = _usual_rows(packing, notes)
     longest = min(longest, limit)
     mean = min(mean, longest)
-    if re.search(r"padding[- _]free", packing):
+    if _PADDING_FREE.search(packing):
         in_memory, processed = round(mean + (longest - mean) / micro_batch), float(mean)
     else:
         in_memory, processed = longest, _padded_mean(mean, longest, micro_batch)

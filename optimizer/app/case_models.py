@@ -1,64 +1,63 @@
-"""Which model and which machine a measured case names: by table, or built from the shape that the row itself states."""
+"""Which model a measured case names: by table, or built from the shape that the row itself states."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from optimizer.physics.tabulate import Machine
 from optimizer.workload.models import ModelSpec
 from providers.errors import KnowledgeMissing
 
-from .case_fields import number, text, whole
+from .case_fields import billions, text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from optimizer.workload.models import ModelTable
-    from providers.gpus import Gpu, GpuTable
 
 GIB = 2**30
-STAND_IN_GPU = "A100-SXM-80GB"
-"""Only its size is used, to say whether a run fits; a row without a GPU gets no speed."""
+HEAD_DIM = 128
+"""Width of a head where a row states hidden and no heads: that of nearly every decoder from 7B on."""
 
-GPUS_PER_NODE = 8
-GPUS_PER_RACK = 72
-"""GB200 and GB300 are wired as one NVLink domain of 72."""
+_PADDED = 0.01
+"""How far a vocabulary may be from that of the table: padded to a multiple, or with a few tokens more."""
 
-_NIC_BYTES_PER_S = {"hopper": 50e9, "blackwell": 50e9}
-_OTHER_NIC_BYTES_PER_S = 25e9
-"""Published runs on several nodes come from clusters with one NIC per GPU (400 Gbit/s on Hopper and later, 200 on
-A100), one direction. Noted as assumed."""
-
+_NAMESAKE = 0.1
 _SAME_PARAMS = 0.003
 """How closely a plain 4 x hidden MLP must hit the stated parameters to be taken for the shape."""
 
-_USABLE_SHARE = 0.985
-"""Usable over nameplate GiB of cards that the table lacks: the median of the audited ones (T4 to B200)."""
-
 _NOISE = re.compile(
-    r"gptq|awq|hqq|fp8|int4|int8|bnb|nf4|4bit|8bit|hf|base|chat|instruct|it|preview|meta|math|coder|v0\.\d|\d+k|\d{4}"
+    r"gptq|awq|hqq|b?fp?16|fp8|int4|int8|bnb|nf4|4bit|8bit|hf|base|chat|instruct|it|preview|meta|math|coder|v\d\.\d"
+    r"|\d+k|\d{4}|unsloth|deduped|dedup"
 )
 """Words of a model name that change neither shape nor parameters: tuning, quantization, release, context."""
 
 ModelIndex = dict[str, tuple[ModelSpec, ...]]
 """Models by the letters and digits of their names, noise left out; releases of one family share a key."""
 
-_COUNT = re.compile(r"^\d+\s*[x×*]\s*|(\s+|(?<=\d))[x×*]\s*\d+$|^dgx\s+", re.IGNORECASE)
-"""A number of cards, a maker or a cabinet before or behind the name of a GPU."""
+_SAME_SHAPE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^(?:vicuna|wizardlm|stable-?vicuna|longchat|tulu|orca-?2?)[- _]?(7|13)b.*", r"llama-2-\1b"),
+        (r"^(?:alpaca|guanaco|koala|baize|wizardlm|vicuna|llama)[- _]?(7|13|30|65)b.*", r"llama-1-\1b"),
+        (r"^(?:guanaco|llama|wizardlm|vicuna)[- _]?(?:1[- _])?3[23]b.*", "llama-1-30b"),
+        (r"^zephyr[- _]?7b.*", "mistral-7b-v0.1"),
+        (r"^dolly-v2-12b", "pythia-12b"),
+        (r"^dolly-v2-7b", "pythia-6.9b"),
+        (r"^dolly-v2-3b", "pythia-2.8b"),
+        (r"^tiny-?llama\b.*", "tinyllama-1.1b"),
+        (r"^(open[-_]llama[-_]\d+b)_v2$", r"\1"),
+        (r"^mistral[- _]nemo\b.*", "mistral-nemo"),
+    )
+)
+"""Names of models that were tuned from one of the table, or are other words for one, and what to look up for them."""
+
+_SIZE = re.compile(r"\d(?:\.\d+)?[bm]")
+_OTHER_SHAPE = re.compile(r"prun|sheared|draft|half|distill?ed|vision|\bvl\b|audio|omni|embed|rerank|expert|moe")
+"""Words of a model that is not its namesake: smaller, larger, or with towers beside."""
 
 _EXPERT_NAME = re.compile(r"moe|\d+x\d+b|[-_]a\d+(\.\d+)?b|mixtral|granite-\d.*-a\d+m", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseMachine:
-    """The machine of a case; `gpu_known` is False where a stand-in of the stated size takes its place."""
-
-    machine: Machine
-    gpu_known: bool
-    size_known: bool
-    assumed: tuple[str, ...]
 
 
 def index_models(models: ModelTable) -> ModelIndex:
@@ -74,78 +73,52 @@ def case_model(row: Mapping[str, str], models: ModelIndex) -> tuple[ModelSpec, t
     """Return the model of a row and what was assumed about it.
 
     The table answers by name; where it does not know the name, or the row's own shape contradicts it, the model is
-    built from layers, hidden, heads, kv_heads, vocab and params_b. Raises KnowledgeMissing where neither is possible.
+    built from layers, hidden, heads, kv_heads, vocab and params_b. Where only the vocabulary differs and the rest of
+    the shape is not stated, the model of the table gets the row's. Raises KnowledgeMissing where nothing is possible.
     """
-    candidates = [spec for key in _keys(text(row, "model")) for spec in models.get(key, ())]
-    for found in candidates:
-        if not _contradicts(row, found):
+    resized: tuple[ModelSpec, tuple[str, ...]] | None = None
+    for spelling, is_namesake in _spellings(text(row, "model"), models):
+        for found in (spec for key in _keys(spelling) for spec in models.get(key, ())):
+            if _contradicts(row, found) or (is_namesake and _of_another_size(row, found)):
+                continue
             positions = found.position_table and max(found.position_table, whole(row, "seq_len") or 0)
-            return replace(found, position_table=positions), ()
-    return _from_shape(row)
+            spec = replace(found, position_table=positions)
+            assumed = (f"model taken as {found.name}",) if is_namesake else ()
+            vocab = whole(row, "vocab") or found.vocab
+            if abs(vocab - found.vocab) <= _PADDED * found.vocab:  # a tokenizer that was padded
+                return spec, assumed
+            resized = resized or (replace(spec, vocab=vocab), (*assumed, f"vocab {vocab}"))
+    complete = all(text(row, key) for key in ("layers", "hidden", "vocab"))
+    return resized if resized is not None and not complete else _from_shape(row)
 
 
-def case_machine(row: Mapping[str, str], gpus: GpuTable, *, nodes: int | None) -> CaseMachine:
-    """Return the machine of a row; `nodes` is what the row's notes say, None where they say nothing."""
-    assumed: list[str] = []
-    count = whole(row, "num_gpus")
-    if count is None:
-        count = 1
-        assumed.append("num_gpus 1")
-    gpu, known, size_known = _gpu(row, gpus, assumed)
-    if nodes is None:
-        nodes = -(-count // (GPUS_PER_RACK if gpu.id.startswith(("GB200", "GB300")) else GPUS_PER_NODE))
-        if nodes > 1:
-            assumed.append(f"nodes {nodes}")
-    network = None
-    if nodes > 1:
-        network = _NIC_BYTES_PER_S.get(gpu.architecture, _OTHER_NIC_BYTES_PER_S) * max(1, count // nodes)
-        assumed.append(f"network {network / 1e9:g} GB/s per node")
-    machine = Machine(gpu=gpu, gpu_count=max(1, count // nodes), nodes=nodes, network_bytes_per_s=network)
-    return CaseMachine(machine=machine, gpu_known=known, size_known=size_known, assumed=tuple(assumed))
-
-
-def _gpu(row: Mapping[str, str], gpus: GpuTable, assumed: list[str]) -> tuple[Gpu, bool, bool]:
-    name, size_gib = text(row, "gpu"), number(row, "gpu_mem_gib")
-    found = _named_gpu(name, size_gib, gpus)
-    if found is None and size_gib is None:
-        found = _largest_of_chip(name, gpus)
-        if found is not None:
-            assumed.append(f"gpu {found.id}")
-    known = found is not None
-    if found is None:
-        stated = re.search(r"(\d+)\s*gi?b", name, re.IGNORECASE)
-        size_gib = size_gib or (float(stated.group(1)) if stated else None)
-        found = gpus.by_id[STAND_IN_GPU]
-        assumed.append(f"gpu size only: {size_gib:g} GiB" if size_gib else "gpu unknown: no fit, no speed")
-    if size_gib is not None and abs(size_gib - found.memory_nameplate_gb) > 0.1 * found.memory_nameplate_gb:
-        if known:
-            assumed.append(f"gpu {found.id} with {size_gib:g} GiB")
-        found = replace(found, usable_bytes=int(size_gib * _USABLE_SHARE * GIB), memory_nameplate_gb=size_gib)
-    return found, known, known or size_gib is not None
-
-
-def _named_gpu(name: str, size_gib: float | None, gpus: GpuTable) -> Gpu | None:
-    """Return the GPU by its full name, with the stated size, or by its first word; never by a part of a word.
-
-    A size in the name ("A100 (80GB)", "A100-80G") counts like one in the column of sizes.
+def _spellings(name: str, models: ModelIndex) -> list[tuple[str, bool]]:
+    """Return what to look a model up by, and whether that is only its namesake: the name, what it was tuned from, the
+    longest run of its words that the table knows with a size ("OpenHermes-2.5-Mistral-7B" is a Mistral-7B). A size in
+    brackets counts as part of the name where the name alone is none ("Llama-2 (7B)").
     """
-    bare = re.sub(r"\(.*?\)", "", name).strip()
-    if not bare or bare.lower().startswith(("unstated", "unknown", "card of")):
-        return None
-    bare = _COUNT.sub("", bare).strip()
-    in_brackets = re.search(r"\b(\d+)\s*g(i?b)?\b", name, re.IGNORECASE)
-    if size_gib is None and in_brackets is not None:
-        size_gib = float(in_brackets.group(1))
-    first = re.split(r"[\s]|-\d+gi?b?\b", bare, maxsplit=1, flags=re.IGNORECASE)[0]
-    unsized = re.sub(r"[\s-]*\d+\s*gi?b?\b.*", "", bare, flags=re.IGNORECASE)
-    ending = "" if size_gib is None else f"{size_gib:g}GB"
-    words = dict.fromkeys((bare, unsized, first, f"{first} SXM2"))
-    sized = [f"{word}{joint}{ending}" for word in words for joint in ("-", " ") if ending]
-    for candidate in (*sized[:2], bare, *sized[2:], unsized, first, f"RTX {first}"):
-        found = gpus.resolve(candidate)
-        if found is not None:
-            return found
-    return None
+    last = _bare(name)
+    sized = re.sub(r"\((\d+(?:\.\d+)?[bm])\)", r"\1", name, flags=re.IGNORECASE)
+    found = [(name, False), (sized, False)]
+    found += [(pattern.sub(other, last), True) for pattern, other in _SAME_SHAPE if pattern.search(last)]
+    if _OTHER_SHAPE.search(last):
+        return found
+    words = re.split(r"[-_\s]+", last)
+    runs = sorted(
+        (
+            (stop - start, "-".join(words[start:stop]))
+            for start in range(len(words))
+            for stop in range(start + 1, len(words) + 1)
+        ),
+        key=lambda run: -run[0],
+    )
+    found += [(run, True) for _, run in runs if _SIZE.search(run) and any(key in models for key in _keys(run))]
+    return found
+
+
+def _bare(name: str) -> str:
+    """Return a model's name in lower case without owner and comments."""
+    return re.sub(r"\(.*?\)", "", name).strip().rstrip("/").split("/")[-1].lower()
 
 
 def _keys(name: str) -> tuple[str, str]:
@@ -153,33 +126,35 @@ def _keys(name: str) -> tuple[str, str]:
 
     The second key leaves the dots out too ("Qwen-1_8B" is Qwen-1.8B), marked so that OPT-13B is not OPT-1.3B.
     """
-    last = re.sub(r"\(.*?\)", "", name).strip().rstrip("/").split("/")[-1].lower()
-    words = [word for word in re.split(r"[-_\s]+", last) if word and not _NOISE.fullmatch(word)]
+    words = [word for word in re.split(r"[-_\s]+", _bare(name)) if word and not _NOISE.fullmatch(word)]
     dotted = re.sub(r"[^a-z0-9.]", "", "".join(words))
     return dotted, "~" + dotted.replace(".", "")
 
 
-def _largest_of_chip(name: str, gpus: GpuTable) -> Gpu | None:
-    """Return the SXM card with most memory of a chip that comes in several sizes ("A100"): its speed is the same."""
-    sizes = [gpu for gpu in gpus.by_id.values() if gpu.chip.lower() == name.lower() and gpu.form_factor == "SXM"]
-    return max(sizes, key=lambda gpu: gpu.usable_bytes, default=None)
-
-
 def _contradicts(row: Mapping[str, str], spec: ModelSpec) -> bool:
-    """Whether the row states another shape; 1 % is left for a vocabulary that was padded."""
+    """Return whether the row states other layers or another width."""
     exact = ((whole(row, "layers"), spec.layers), (whole(row, "hidden"), spec.hidden))
-    vocab = whole(row, "vocab")
-    return any(value is not None and value != known for value, known in exact) or (
-        vocab is not None and abs(vocab - spec.vocab) > 0.01 * spec.vocab
-    )
+    return any(value is not None and value != known for value, known in exact)
+
+
+def _of_another_size(row: Mapping[str, str], spec: ModelSpec) -> bool:
+    """Return whether the row states a count of parameters that is not that of the model its name was found in."""
+    stated = billions(row, "params_b")
+    return stated is not None and abs(stated * 1e9 - spec.total_params) > _NAMESAKE * spec.total_params
 
 
 def _from_shape(row: Mapping[str, str]) -> tuple[ModelSpec, tuple[str, ...]]:
     name = text(row, "model") or "unnamed"
     layers, hidden, heads = whole(row, "layers"), whole(row, "hidden"), whole(row, "heads")
-    vocab, params_b = whole(row, "vocab"), number(row, "params_b")
+    vocab, params_b = whole(row, "vocab"), billions(row, "params_b")
+    if heads is None and hidden is not None and hidden % HEAD_DIM == 0:
+        heads = hidden // HEAD_DIM
     if layers is None or hidden is None or heads is None or vocab is None:
-        raise KnowledgeMissing(f"model {name!r} is not in the table, and the row lacks layers, hidden, heads or vocab")
+        raise KnowledgeMissing(
+            f"model {name!r} is not in the table with the row's shape, and the row lacks layers, hidden, heads or vocab"
+            if layers or hidden
+            else f"model {name!r} is not in the table, and the row lacks layers, hidden, heads or vocab"
+        )
     if _EXPERT_NAME.search(name):
         raise KnowledgeMissing(f"model {name!r} is not in the table, and the row does not state its experts")
     kv_heads = whole(row, "kv_heads") or heads
@@ -204,7 +179,8 @@ def _from_shape(row: Mapping[str, str]) -> tuple[ModelSpec, tuple[str, ...]]:
         )
     except ValueError as err:
         raise KnowledgeMissing(f"the row's own shape makes no sense: {err}") from err
-    return spec, (assumed,)
+    unstated = [key for key in ("heads", "kv_heads") if whole(row, key) is None]
+    return spec, (assumed + "".join(f", {key} {getattr(spec, key)}" for key in unstated),)
 
 
 def _mlp(params_b: float | None, layers: int, hidden: int, vocab: int, attention: float) -> tuple[int, str, bool, str]:

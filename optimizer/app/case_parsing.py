@@ -12,23 +12,28 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from optimizer.physics.axes import Objective, Offload, Sharding, Stack, Tuning
+from optimizer.physics.axes import Attention, Objective, Sharding, Stack, Tuning
 from optimizer.physics.recipe import Recipe, refusal
 from providers.errors import KnowledgeMissing
 
 from .case_fields import text, whole
 from .case_lengths import CaseLengths, read_lengths
+from .case_machines import case_machine, read_count
 from .case_methods import KIN, read_method
-from .case_models import ModelIndex, case_machine, case_model
+from .case_models import ModelIndex, case_model
+from .case_notes import noted_accumulation, noted_global_batch, noted_micro_batch
+from .case_precision import HALF_OF, read_precision
+from .case_sharding import HYBRID, read_nodes, read_sharding, refuse_model_parallel
+from .case_targets import ALL, DEFAULT_RANK, read_adapter, read_saved
 from .case_texts import (
-    HALF_OF,
     read_attention,
     read_checkpointing,
     read_compiled,
+    read_double_quant,
     read_kernels,
     read_levers,
     read_optimizer,
-    read_precision,
+    read_packing,
     read_preparation,
     read_stack,
 )
@@ -40,7 +45,6 @@ if TYPE_CHECKING:
     from optimizer.workload.models import ModelSpec
     from providers.gpus import GpuTable
 
-DEFAULT_RANK = 16
 _DOUBT_OF_BATCH = 0.7
 """Standard deviation of the logarithm of a micro-batch that is taken as 1 because none is stated; assumed."""
 
@@ -56,26 +60,8 @@ _DOUBT_OF_OPTIMIZER = 0.25
 _DOUBT_OF_CHECKPOINTING = 0.15
 _DOUBT_OF_KIN = 0.1
 """Of adapters that are estimated as LoRA; assumed."""
-PARALLEL = "tensor/pipeline/expert parallel: not modelled"
-_DEGREE = re.compile(r"(?<![a-z])(tp|pp|cp|ep|sp|usp|sequence parallel|tensor parallel)\s*[=:]?\s*(\d+)")
-_ADAPTER_GROUPS: dict[str, tuple[str, ...]] = {
-    "linear_qkv": ("q_proj", "k_proj", "v_proj", "query_key_value", "c_attn", "qkv_proj", "Wqkv"),
-    "linear_proj": ("o_proj", "out_proj", "dense"),
-    "linear_fc1": ("gate_proj", "up_proj", "gate_up_proj", "w1", "w3", "w2"),
-    "linear_fc2": ("down_proj", "w2", "c_proj"),
-    "c_attn": ("c_attn", "q_proj", "k_proj", "v_proj"),
-    "attn.c_proj": ("attn.c_proj", "o_proj"),
-    "mlp.c_proj": ("mlp.c_proj", "down_proj"),
-    "w1": ("w1", "gate_proj"),
-    "w3": ("w3", "up_proj"),
-    "w2": ("w2", "up_proj"),
-    "q": ("q_proj",),
-    "k": ("k_proj",),
-    "v": ("v_proj",),
-    "o": ("o_proj",),
-    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
-    "mlp": ("gate_proj", "up_proj", "down_proj"),
-}
+_DOUBT_OF_PRECISION = 0.25
+"""Of the memory of a full run that states no precision: fp32 masters take 20 instead of 10 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,22 +89,24 @@ def parse_case(row: Mapping[str, str], *, models: ModelIndex, gpus: GpuTable) ->
     Raises KnowledgeMissing for what is not modelled or not known, JobError for a cell that makes no sense.
     """
     notes = text(row, "notes").lower()
-    _refuse_model_parallel(row, notes)
+    refuse_model_parallel(row, notes)
     model, about_model = case_model(row, models)
-    found = case_machine(row, gpus, nodes=_nodes(notes))
-    micro_batch = _micro_batch(row, notes)
-    lengths = read_lengths(row, notes, model, micro_batch=micro_batch or 1, packed=_packed(row))
+    nodes = read_nodes(row, notes, gpus=read_count(row, notes) or 1)
+    found = case_machine(row, gpus, nodes=nodes, notes=notes)
+    micro_batch = _micro_batch(row, notes, gpus=found.machine.gpus)
+    lengths = read_lengths(row, notes, model, micro_batch=micro_batch or 1, packed=read_packing(row, notes))
     recipe, about_recipe = _recipe(row, notes, model, found.machine, lengths)
     reason = refusal(recipe, gpu=found.machine.gpu if found.gpu_known else None, gpus=found.machine.gpus)
     if reason is not None:
         raise KnowledgeMissing(f"the recipe makes no sense: {reason}")
+    machine, about_sharing = _hybrid(row, recipe, found.machine)
     return Case(
         model=model,
         recipe=recipe,
-        machine=found.machine,
+        machine=machine,
         gpu_known=found.gpu_known and not re.search(r"use memory only|implausible throughput", notes),
         size_known=found.size_known,
-        assumed=(*about_model, *found.assumed, *about_recipe),
+        assumed=(*about_model, *found.assumed, *about_recipe, *about_sharing),
         length_doubt=math.hypot(lengths.doubt, 0.0 if micro_batch else _DOUBT_OF_BATCH),
         length_limit=lengths.limit if micro_batch else 2**30,
         recipe_doubt=_recipe_doubt(recipe, about_recipe),
@@ -132,38 +120,40 @@ def _recipe(
     assumed: list[str] = []
     tuning, objective, bits = read_method(row, assumed)
     stack, stack_known = read_stack(row, notes)
-    sharding, offload = _sharding(row, notes, machine, stack, assumed)
-    seq_len = lengths.in_memory
+    if not stack_known:
+        assumed.append(f"stack {stack}")
+    sharding, offload = read_sharding(row, notes, stack, assumed, gpus=machine.gpus)
     assumed += lengths.assumed
-    loss, fused = read_kernels(notes, stack)
-    levers = read_levers(row, notes, accumulates=_grad_accum(row, notes, machine) > 1)
-    halves = seq_len // 2 if objective is not Objective.SFT else 0
+    halves = lengths.in_memory // 2 if objective is not Objective.SFT else 0
     if halves:
         assumed.append(f"prompt and response {halves} tokens each")
     full = tuning is Tuning.FULL
-    targets, rank = (("all-linear",), DEFAULT_RANK) if full else _adapter(row, model, stack, assumed)
+    targets, rank = (ALL, DEFAULT_RANK) if full else read_adapter(row, notes, model, stack, assumed)
+    micro_batch, grad_accum = _batch(row, notes, machine, assumed)
+    loss, fused = read_kernels(row, notes, stack)
+    levers = read_levers(row, notes, stack, accumulates=grad_accum > 1)
     recipe = Recipe(
         tuning=tuning,
         bits=bits,
         objective=objective,
-        precision=read_precision(row, notes, tuning, stack, sharding, quantised=bits < 16),
+        precision=read_precision(row, notes, tuning, stack, sharding, assumed, quantised=bits < 16),
         lora_rank=rank,
         target_modules=targets,
-        optimizer=read_optimizer(row, stack, assumed),
+        optimizer=read_optimizer(row, notes, stack, tuning, assumed),
         loss=loss,
-        attention=read_attention(text(row, "attention").lower()),
-        checkpointing=read_checkpointing(row, stack, assumed, gpus=machine.gpus),
+        attention=read_attention(row, notes, assumed),
+        checkpointing=read_checkpointing(row, notes, stack, assumed, gpus=machine.gpus),
         compiled=read_compiled(row, notes),
         sharding=sharding,
         offload=offload,
         stack=stack,
         stack_known=stack_known,
         fused_kernels=fused,
-        double_quant=not re.search(r"no (dq|double)|without double|single quant", text(row, "quant").lower()),
-        micro_batch=_or_assumed(_micro_batch(row, notes), 1, "micro_batch", assumed),
-        grad_accum=_grad_accum(row, notes, machine),
-        seq_len=seq_len,
-        packing=_packed(row),
+        double_quant=read_double_quant(row, stack),
+        micro_batch=micro_batch,
+        grad_accum=grad_accum,
+        seq_len=lengths.in_memory,
+        packing=read_packing(row, notes),
         variable_length=lengths.variable,
         row_tokens=lengths.processed,
         prompt_tokens=halves,
@@ -174,75 +164,56 @@ def _recipe(
         fused_optimizer=levers.fused_optimizer,
         optimizer_in_backward=levers.optimizer_in_backward,
         activation_offload=levers.activation_offload,
-        modules_to_save=() if full else _saved(row, model),
+        modules_to_save=() if full else read_saved(row, model),
         reward_params=model.total_params if objective is Objective.PPO else 0,
     )
-    if not machine.gpu.supports_bf16:
-        recipe = replace(recipe, precision=HALF_OF[recipe.precision])
-    return recipe, tuple(assumed)
+    return _as_the_chip_can(recipe, row, machine, assumed), tuple(assumed)
 
 
-def _refuse_model_parallel(row: Mapping[str, str], notes: str) -> None:
-    parallelism = text(row, "parallelism").lower()
-    config = re.search(r"framework_config=\S*?-ep(\d+)", notes)
-    degrees = _DEGREE.findall(parallelism) + ([("ep", config.group(1))] if config else [])
-    above = [f"{name}={degree}" for name, degree in degrees if int(degree) > 1]
-    if above:
-        raise KnowledgeMissing(f"{PARALLEL} ({', '.join(above)})")
-    if "device_map" in parallelism:
-        raise KnowledgeMissing("layers spread over GPUs (device_map): not modelled")
+def _as_the_chip_can(recipe: Recipe, row: Mapping[str, str], machine: Machine, assumed: list[str]) -> Recipe:
+    """Return the recipe as it must have run: fp16 where a chip has no bf16 units, SDPA where it has no FlashAttention.
+
+    Trainers fall back to both. What the row does not say itself is noted.
+    """
+    gpu = machine.gpu
+    if not gpu.supports_bf16:
+        half = HALF_OF[recipe.precision]
+        stated = text(row, "precision").lower()
+        if half is not recipe.precision and "bf16" in stated and "fp16" not in stated:
+            assumed.append(f"precision {half} on {gpu.id}")
+        recipe = replace(recipe, precision=half)
+    too_old = gpu.vendor.lower() == "nvidia" and float(gpu.compute_capability or 9) < 8
+    if recipe.attention is Attention.FLASH and too_old and recipe.stack is not Stack.UNSLOTH:
+        assumed.append(f"attention {Attention.SDPA} on {gpu.id}")
+        recipe = replace(recipe, attention=Attention.SDPA)
+    return recipe
 
 
-def _sharding(
-    row: Mapping[str, str], notes: str, machine: Machine, stack: Stack, assumed: list[str]
-) -> tuple[Sharding, Offload]:
-    stated = text(row, "parallelism").lower()
-    offload = Offload.NONE
-    if "nvme" in stated:
-        offload = Offload.NVME
-    elif "offload" in stated or re.search(r"cpu offload|optimizer offload", notes):
-        offload = Offload.CPU
-    sharding = _stated_sharding(stated, stack, assumed)
-    if machine.gpus == 1 and offload is Offload.NONE:
-        return Sharding.NONE, offload
-    if machine.gpus > 1 and sharding is Sharding.NONE:
-        assumed.append("parallelism ddp")
-        return Sharding.DDP, Offload.NONE
-    return sharding, offload
-
-
-def _stated_sharding(stated: str, stack: Stack, assumed: list[str]) -> Sharding:
-    zero = re.search(r"zero[ -_]?([0-3])", stated)
-    if zero is not None:
-        return (Sharding.DDP, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3)[int(zero.group(1))]
-    if "shard_grad_op" in stated:
-        return Sharding.ZERO2
-    if re.search(r"fsdp|full_shard|hybrid_shard|hsdp", stated):
-        return Sharding.FSDP
-    if re.search(r"\bddp\b|data parallel", stated):
-        return Sharding.DDP
-    if "deepspeed" in stated:
-        assumed.append("parallelism zero3")
-        return Sharding.ZERO3
-    return Sharding.ZERO1 if stack is Stack.NEMO and stated else Sharding.NONE
-
-
-def _nodes(notes: str) -> int | None:
-    found = re.search(r"\bnodes?[ =:]+(\d+)|\b(\d+) nodes?\b", notes)
-    return None if found is None else max(1, int(found.group(1) or found.group(2)))
-
-
-def _packed(row: Mapping[str, str]) -> bool:
-    stated = text(row, "packing").lower()
-    return bool(re.search(r"\b(packed|packing|yes|true)\b", stated)) and not re.match(r"(no|not|un|false)", stated)
+def _hybrid(row: Mapping[str, str], recipe: Recipe, machine: Machine) -> tuple[Machine, tuple[str, ...]]:
+    """Return the machine over which state is sharded: one node of a hybrid-sharded run, whose nodes share gradients."""
+    stated = f"{text(row, 'parallelism')} {text(row, 'notes')}".lower()
+    if (
+        recipe.sharding is not Sharding.FSDP
+        or machine.nodes == 1
+        or machine.gpu_count == 1
+        or not HYBRID.search(stated)
+    ):
+        return machine, ()
+    return replace(machine, nodes=1, network_bytes_per_s=None), (f"hybrid shard: as on one of {machine.nodes} nodes",)
 
 
 def _recipe_doubt(recipe: Recipe, assumed: tuple[str, ...]) -> float:
     """Return how unsure the memory is for what was assumed about the recipe, or is known of it and not modelled."""
     optimizer = recipe.tuning is Tuning.FULL and any(note.startswith("optimizer adam") for note in assumed)
+    precision = recipe.tuning is Tuning.FULL and any(note.startswith("precision bf16") for note in assumed)
     checkpointing = any(note.startswith("checkpointing") for note in assumed)
     kin = any(note.endswith(KIN) for note in assumed)
-    return math.hypot(_DOUBT_OF_OPTIMIZER * optimizer, _DOUBT_OF_CHECKPOINTING * checkpointing, _DOUBT_OF_KIN * kin)
+    return math.hypot(
+        _DOUBT_OF_OPTIMIZER * optimizer,
+        _DOUBT_OF_PRECISION * precision,
+        _DOUBT_OF_CHECKPOINTING * checkpointing,
+        _DOUBT_OF_KIN * kin,
+    )
 
 
 def _reading_doubt(row: Mapping[str, str]) -> float:
@@ -250,18 +221,26 @@ def _reading_doubt(row: Mapping[str, str]) -> float:
     stated = f"{text(row, 'mem_measure')} {text(row, 'mem2_measure')}".lower()
     if "comment" in stated:
         return _DOUBT_OF_COMMENT
-    return _DOUBT_OF_UNIT if re.search(r"unknown|unstated|rounded", stated) else 0.0
+    return _DOUBT_OF_UNIT if re.search(r"unknown|unstated|not stated|unspecified|rounded|approx", stated) else 0.0
 
 
-def _micro_batch(row: Mapping[str, str], notes: str) -> int | None:
-    """Return the sequences of one micro-batch: the cell, or "batch per DP 36" in the notes."""
-    stated = whole(row, "micro_batch")
-    beside = re.search(r"batch per (?:dp|gpu|device)\s*[=:]?\s*(\d+)", notes)
-    return int(beside.group(1)) if stated is None and beside is not None else stated
+def _batch(row: Mapping[str, str], notes: str, machine: Machine, assumed: list[str]) -> tuple[int, int]:
+    """Return the sequences of a micro-batch and the micro-steps of a step; what no text states is 1, and noted."""
+    micro_batch, grad_accum = _micro_batch(row, notes, gpus=machine.gpus), _grad_accum(row, notes, machine)
+    if grad_accum is None:
+        assumed.append("grad_accum 1")
+    if micro_batch is None:
+        assumed.append("micro_batch 1")
+    return micro_batch or 1, grad_accum or 1
 
 
-def _grad_accum(row: Mapping[str, str], notes: str, machine: Machine) -> int:
-    """Return micro-steps per optimizer step: the cell, or what a stated global batch leaves, otherwise 1.
+def _micro_batch(row: Mapping[str, str], notes: str, *, gpus: int) -> int | None:
+    """Return the sequences of one micro-batch: the column, or "batch per DP 36" in the notes."""
+    return whole(row, "micro_batch") or noted_micro_batch(notes, gpus=gpus)
+
+
+def _grad_accum(row: Mapping[str, str], notes: str, machine: Machine) -> int | None:
+    """Return micro-steps per optimizer step: the column, the notes, or what a stated global batch leaves.
 
     Shell arithmetic over the number of GPUs is worked out.
     """
@@ -269,47 +248,9 @@ def _grad_accum(row: Mapping[str, str], notes: str, machine: Machine) -> int:
     shell = re.fullmatch(r"\$\(expr (\d+) / \$nproc_per_node\)", stated)
     if shell is not None:
         return max(1, int(shell.group(1)) // machine.gpu_count)
-    accumulated = whole(row, "grad_accum")
-    whole_batch = re.search(r"\b(?:gbs|global[ _]batch(?:[ _]size)?)\s*[=:]?\s*(\d+)", notes)
+    accumulated = whole(row, "grad_accum") or noted_accumulation(notes)
+    whole_batch = noted_global_batch(notes)
     if accumulated is not None or whole_batch is None:
-        return accumulated or 1
-    at_once = (_micro_batch(row, notes) or 1) * machine.gpus
-    steps, left = divmod(int(whole_batch.group(1)), at_once)
-    return steps if steps and not left else 1
-
-
-def _adapter(row: Mapping[str, str], model: ModelSpec, stack: Stack, assumed: list[str]) -> tuple[tuple[str, ...], int]:
-    """Return target modules by the model's own names, and the rank; NeMo adapts the attention input by default."""
-    rank = _or_assumed(whole(row, "lora_rank"), DEFAULT_RANK, "lora_rank", assumed)
-    stated = re.sub(r"\(.*?\)", "", text(row, "target_modules")).split("+")[0].strip()
-    known = model.module_names()
-    if not stated:
-        usual = tuple(name for name in _ADAPTER_GROUPS["linear_qkv"] if name in known) if stack is Stack.NEMO else ()
-        targets = usual or ("all-linear",)
-        assumed.append(f"target_modules {','.join(targets)}")
-        return targets, rank
-    if re.match(r"all\b", stated.lower()):
-        return ("all-linear",), rank
-    wanted = [name for name in re.split(r"[,;|\s]+", stated) if name]
-    images = [name for word in wanted for name in _ADAPTER_GROUPS.get(word, (word,)) if name in known]
-    if not images:
-        raise KnowledgeMissing(f"target_modules {stated!r}: none of them is in {model.name} ({', '.join(known)})")
-    return tuple(dict.fromkeys(images)), rank
-
-
-def _saved(row: Mapping[str, str], model: ModelSpec) -> tuple[str, ...]:
-    """Return what is trained whole beside the adapters: "... + modules_to_save wte,lm_head", "lora (+emb,lm_head)"."""
-    stated = f"{text(row, 'method')} {text(row, 'target_modules')}".lower()
-    if "modules_to_save" not in stated and not re.search(r"\(\+\s*emb", stated):
-        return ()
-    embedding = re.search(r"\b(wte|emb\w*)\b", stated)
-    saved = ("embed_tokens",) if embedding else ()
-    head = re.search(r"\b(lm_head|head|output)\b", stated) and not model.tied_embeddings
-    return (*saved, "lm_head") if head else saved
-
-
-def _or_assumed(value: int | None, default: int, key: str, assumed: list[str]) -> int:
-    if value is None:
-        assumed.append(f"{key} {default}")
-        return default
-    return value
+        return accumulated
+    steps, left = divmod(whole_batch, (_micro_batch(row, notes, gpus=machine.gpus) or 1) * machine.gpus)
+    return steps if steps and not left else None

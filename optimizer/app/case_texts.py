@@ -1,111 +1,133 @@
-"""Reading single texts of a case: precision, optimizer, attention, checkpointing, kernels, loss and stack."""
+"""Reading single texts of a case: optimizer, attention, checkpointing, kernels, loss, packing and stack."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from optimizer.physics.axes import Attention, Checkpointing, Loss, Optimizer, Precision, Sharding, Stack, Tuning
+from optimizer.physics.axes import Attention, Checkpointing, Loss, Optimizer, Stack, Tuning
 from providers.errors import KnowledgeMissing
 
 from .case_fields import text
+from .case_sharding import ACTIVATION_OFFLOAD
+from .case_words import says
+from .case_words import stated as stated_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OFFLOADED = r"act(?:ivation)?s?[ _-]offload"
+_OPTIMIZER_IN_NOTES = re.compile(
+    r"(?:paged[ _-]?)?(?:adamw?[ _-]?)?8[ _-]?bit(?:/paged)?[ _-]?(?:adam|optim)\w*"
+    r"|(?:paged[ _-]?)?adamw?[ _-]?8[ _-]?bit"
+    r"|adafactor|\bsgd\b|optim(?:izer)?\s*[=:]\s*(?:adam|paged|lion|muon|galore|came|lamb|apollo)\w*|\badamw?\b"
+)
+_UNMODELLED_OPTIMIZER = re.compile(
+    r"muon|galore|(?<![a-z])lion|lomo|apollo|q-?adam|shampoo|4[ _-]?bit|adam-?mini|momentum|ademamix|prodigy|sophia"
+    r"|soap|(?<![a-z])(?:came|lamb|adan|rmsprop|adagrad|badam)(?![a-z])"
+)
+_EAGER = re.compile(r"eager|unfused|naive|vanilla|\bmath\b|manual|^standard")
+_SDPA = re.compile(r"sdpa|scaled_dot|xformers|mem\w*[ _-]efficient|^pytorch|^torch\b|native")
+_FLASH = re.compile(r"flash\w*(?:[ _-]?att\w*)?(?:[ _-]?v?\d)?|\bfa-?[234]\b|\bfa\b")
+_OTHER_FLASH = re.compile(r"^(?:yes|true|on|enabled|1)\b|unsloth|cudnn|\bte\b|fused|flex|triton|ring")
+_CHECKPOINTING = re.compile(
+    r"(?:grad(?:ient)?|act(?:ivation)?)s?[ ._-]*check[ _-]?point\w*|(?<![a-z])checkpointing|\bgc\b"
+)
+_RECOMPUTE = re.compile(r"recompute[ =:]+(\w+)")
+_NOT_CHECKPOINTED = re.compile(
+    r"(?:no|not|never|false|off|0|none|without|w/o|disabled?|n)\b|.*[=:]\s*(?:false|none|off|no|0|disabled)\b"
+    r"|.*\b(?:off|disabled|false)$"
+)
+_SELECTIVE = re.compile(r"selective|partial|per[- ]op|every (?:2|3|4|other|second|third)|\bops?[- ]level")
+_FUSED_STEP = re.compile(r"(?<![a-z])fused")
+_IN_BACKWARD = re.compile(r"opt(?:imizer)?[ _-]in[ _-]b(?:wd|ackward)|fused backward|backward hook")
+_COMPILED = re.compile(r"(?<!pre)(?<!re)(?:torch[._ ]?)?compil(?!\w*[ -]tim)\w*")
+_LIGER = re.compile(r"liger")
+_FUSED_LOSS = re.compile(r"fused[ _-](?:ce|linear|cross)|cut[ _-]cross|linear[ _-]cross|\bcce\b|\bflce\b")
+_CHUNKED = re.compile(r"chunk(?:ed)?[ _-](?:ce|cross|loss)")
+_TRITON_LOSS = re.compile(r"triton (?:ce|loss|cross)|flash[ _-]att\w*[ _-]cross")
+_PACKED = re.compile(
+    r"(?:(?:sample|sequence|neat|multi)[ _-]?)?pack(?:ed|ing|_to|s)?(?![a-z])|concat\w*|constantlength"
+)
 
-HALF_OF = {precision: precision for precision in Precision} | {
-    Precision.BF16_PURE: Precision.FP16_PURE,
-    Precision.BF16_MIXED: Precision.FP16_MIXED,
-}
-"""The fp16 twin of a precision, for chips without bf16 units."""
 
+def read_optimizer(row: Mapping[str, str], notes: str, stack: Stack, tuning: Tuning, assumed: list[str]) -> Optimizer:
+    """Return the optimizer; where no text states it, the stack's usual one, which is noted in `assumed`.
 
-def read_precision(
-    row: Mapping[str, str], notes: str, tuning: Tuning, stack: Stack, sharding: Sharding, *, quantised: bool
-) -> Precision:
-    """Return compute type and whether fp32 masters are kept.
-
-    A bare "bf16" leaves the masters open: DeepSpeed, Megatron, llm-foundry and torchtitan always keep them, and so
-    does HF, where it is the flag of the trainer beside weights that are loaded in fp32. "bfloat16" is a type to load
-    in: those weights, torchtune's and LitGPT's train in pure bf16. HF's autocast adds masters under FSDP only:
-    unsharded, the weights stay as loaded. Adapters of HF stacks are fp32 either way; DeepSpeed casts what PEFT's
-    preparation turned into fp32 back to 16 bit, so that what it runs in counts (the text after the last arrow).
+    One that is not modelled is refused where every weight is trained; of adapters it steps so little that AdamW stands
+    in for it, which is noted.
     """
-    stated = text(row, "precision").lower().rsplit("->", maxsplit=1)[-1].strip()
-    if re.search(r"nvfp4|mxfp4", stated):
-        raise KnowledgeMissing(f"precision {stated!r}: 4-bit floating-point training is not modelled")
-    if re.search(r"int8 (qt|mixed)", stated):
-        raise KnowledgeMissing(f"precision {stated!r}: int8 training is not modelled")
-    if re.search(r"fp8|float8", stated) or re.search(r"\+float8|float8 (linear|compute)", notes):
-        return Precision.FP8
-    if stated.startswith(("fp32", "float32", "tf32")):
-        return Precision.FP32
-    engine = "deepspeed" in f"{text(row, 'parallelism')} {stated}".lower()
-    half = re.match(r"(amp_|deepspeed )?(fp16|float16)", stated)
-    unsharded = stack is Stack.HF and sharding in {Sharding.NONE, Sharding.DDP}
-    as_loaded = tuning is Tuning.FULL and unsharded and not half and re.search(r"\bamp\b", stated)
-    prepared = quantised or "kbit" in text(row, "precision").lower()
-    cast_back = tuning is not Tuning.FULL and engine and prepared
-    if as_loaded or cast_back or re.search(r"pure|no amp|bf16-true|16-true", stated):
-        mixed = False
-    elif re.search(r"amp|mixed|master|fp32", stated):
-        mixed = True
-    elif tuning is not Tuning.FULL:
-        mixed = stack is not Stack.TORCHTUNE
-    else:
-        flag = stack is Stack.HF and stated.startswith(("bf16", "fp16"))
-        zero = sharding in {Sharding.ZERO1, Sharding.ZERO3}
-        mixed = engine or zero or flag or stack in {Stack.NEMO, Stack.LLM_FOUNDRY, Stack.TORCHTITAN}
-    if half:
-        return Precision.FP16_MIXED if mixed else Precision.FP16_PURE
-    return Precision.BF16_MIXED if mixed else Precision.BF16_PURE
-
-
-def read_optimizer(row: Mapping[str, str], stack: Stack, assumed: list[str]) -> Optimizer:
-    """Return the optimizer; empty is the stack's usual one, which is noted in `assumed`."""
-    stated = text(row, "optimizer").lower()
-    if not stated and re.search(r"8[ -]?bit(/paged)? (optimizer|adam)", text(row, "notes").lower()):
-        stated = "paged adamw 8bit"
-    if not stated:
+    noted = _OPTIMIZER_IN_NOTES.search(notes)
+    stated = stated_in(row, "optimizer") or (noted.group() if noted else "")
+    if not stated or stated == "none":
         default = Optimizer.ADAMW_8BIT if stack is Stack.UNSLOTH else Optimizer.ADAMW
         assumed.append(f"optimizer {default}")
         return default
-    if re.search(r"muon|galore|lion|lomo|apollo|q-?adam|shampoo|4[ -]?bit", stated):
+    found = _known_optimizer(stated)
+    if found is Optimizer.ADAMW and "paged" in stated:
+        # Paged state is managed memory, outside torch's allocator whatever its width: it lies on the host if need be.
+        assumed.append(f"optimizer {stated} estimated as {Optimizer.PAGED_ADAMW_8BIT}")
+        return Optimizer.PAGED_ADAMW_8BIT
+    if found is not None:
+        return found
+    if tuning is Tuning.FULL:
         raise KnowledgeMissing(f"optimizer {stated!r}: not modelled")
-    if re.search(r"8[ -]?bit", stated):
+    assumed.append(f"optimizer {stated} estimated as adamw")
+    return Optimizer.ADAMW
+
+
+def _known_optimizer(stated: str) -> Optimizer | None:
+    if _UNMODELLED_OPTIMIZER.search(stated):
+        return None
+    if re.search(r"8[ _-]?bit", stated):
         return Optimizer.PAGED_ADAMW_8BIT if "paged" in stated else Optimizer.ADAMW_8BIT
     if "adafactor" in stated:
         return Optimizer.ADAFACTOR
     if re.search(r"\bsgd\b", stated):
         return Optimizer.SGD
-    if "adam" in stated:
-        return Optimizer.ADAMW
-    raise KnowledgeMissing(f"optimizer {stated!r}: not modelled")
+    return Optimizer.ADAMW if "adam" in stated else None
 
 
-def read_attention(stated: str) -> Attention:
-    """Return the attention kernel that a lower-case text names; SDPA where it leaves it open."""
-    if stated.startswith("sdpa") or stated in {"", "eager/sdpa"}:
+def read_attention(row: Mapping[str, str], notes: str, assumed: list[str]) -> Attention:
+    """Return the attention kernel that the column or, where it is silent, the notes name; SDPA otherwise, and noted."""
+    stated = stated_in(row, "attention")
+    if not stated:
+        if says(notes, _FLASH):
+            return Attention.FLASH
+        if re.search(r"eager att|attention[ =:]+eager", notes):
+            return Attention.EAGER
+        if says(notes, _FLASH) is None:
+            assumed.append(f"attention {Attention.SDPA}")
         return Attention.SDPA
-    if stated.startswith(("eager", "unfused")):
+    flash, sdpa = says(stated, _FLASH), _SDPA.search(stated)
+    first = _FLASH.search(stated)
+    if flash and first is not None and (sdpa is None or first.start() < sdpa.start()):
+        return Attention.FLASH
+    if sdpa is not None:
+        return Attention.SDPA
+    if _EAGER.search(stated):
         return Attention.EAGER
-    return Attention.FLASH
+    return Attention.FLASH if flash is None and _OTHER_FLASH.search(stated) else Attention.SDPA
 
 
-def read_checkpointing(row: Mapping[str, str], stack: Stack, assumed: list[str], *, gpus: int) -> Checkpointing:
-    """Return how blocks are recomputed; empty is as the stack usually does, which is noted in `assumed`.
+def read_checkpointing(
+    row: Mapping[str, str], notes: str, stack: Stack, assumed: list[str], *, gpus: int
+) -> Checkpointing:
+    """Return how blocks are recomputed; what no text says is as the stack usually does, and noted in `assumed`.
 
     Full for most; none in NeMo, and in LitGPT on one GPU, whose scripts recompute under FSDP only.
     """
-    stated = text(row, "grad_checkpointing").lower() or _recompute(text(row, "parallelism").lower())
-    if stated in {"?", "unknown", "unstated", "not stated", "n/a"}:
-        stated = ""
-    if stated.startswith("selective"):
-        return Checkpointing.SELECTIVE
-    if stated.startswith(("no", "false", "off", "0")):
+    stated = stated_in(row, "grad_checkpointing") or _recomputed(text(row, "parallelism").lower())
+    if not stated:
+        noted = says(notes, _CHECKPOINTING)
+        stated = _recomputed(notes) if noted is None else ("full" if noted else "no")
+        selective = re.search(r"selective (?:act\w* )?(?:check|recomp|ac\b)", notes)
+        stated = "selective" if noted is not False and selective else stated
+    # How checkpoints are taken (re-entrant or not), and what is said of offload, are no part of whether.
+    plain = re.split(r"[,;(]", re.sub(r"\(?(?:use_)?reentrant\s*[=:]?\s*\w*\)?", "", stated))[0].strip()
+    if plain and _NOT_CHECKPOINTED.match(plain):
         return Checkpointing.NONE
+    if _SELECTIVE.search(stated):
+        return Checkpointing.SELECTIVE
     if stated:
         return Checkpointing.FULL
     without = stack is Stack.NEMO or (stack is Stack.LITGPT and gpus == 1)
@@ -114,8 +136,8 @@ def read_checkpointing(row: Mapping[str, str], stack: Stack, assumed: list[str],
     return default
 
 
-def _recompute(parallelism: str) -> str:
-    found = re.search(r"recompute=(\w+)", parallelism)
+def _recomputed(said: str) -> str:
+    found = _RECOMPUTE.search(said)
     return "" if found is None else {"select": "selective"}.get(found.group(1), found.group(1))
 
 
@@ -127,50 +149,72 @@ class Levers(NamedTuple):
     activation_offload: bool
 
 
-def read_levers(row: Mapping[str, str], notes: str, *, accumulates: bool) -> Levers:
+def read_levers(row: Mapping[str, str], notes: str, stack: Stack, *, accumulates: bool) -> Levers:
     """Return the levers of memory that a row states.
 
     An optimizer in backward leaves no gradient to accumulate: where a run `accumulates`, the text speaks of another.
+    Unsloth's checkpointing in another stack moves the checkpoints to the host; in its own that is modelled already.
     """
     optimizer = text(row, "optimizer").lower()
-    said = f"{notes} {optimizer}"
-    off = re.search(rf"(no|without) {_OFFLOADED}|{_OFFLOADED}(ing)?\s*[=:]\s*(false|no|0)", said)
-    offloaded = re.search(_OFFLOADED, said) or re.search(r"offload|cpu", text(row, "grad_checkpointing").lower())
-    in_backward = re.search(r"opt(imizer)?[ _-]in[ _-]b(wd|ackward)|fused backward|backward hook", said)
+    said = f"{notes} ; {optimizer} ; {text(row, 'parallelism').lower()}"
+    checkpoints = text(row, "grad_checkpointing").lower()
+    borrowed = "unsloth" in checkpoints and stack is not Stack.UNSLOTH
+    offloaded = says(said, ACTIVATION_OFFLOAD)
+    to_host = says(
+        checkpoints, re.compile(r"(?:cpu[ _-])?offload\w*|cpu|unsloth" if borrowed else r"(?:cpu[ _-])?offload\w*|cpu")
+    )
+    in_backward = says(said, _IN_BACKWARD)
     return Levers(
-        fused_optimizer=True if re.search(r"\bfused\b|_fused", optimizer) else None,
+        fused_optimizer=True if says(optimizer, _FUSED_STEP) else None,
         optimizer_in_backward=bool(in_backward) and not accumulates,
-        activation_offload=bool(offloaded) and not off,
+        activation_offload=offloaded is not False and bool(offloaded or to_host),
     )
 
 
 def read_compiled(row: Mapping[str, str], notes: str) -> bool:
-    """Return whether the notes or the precision say that the model was compiled."""
-    stated = f"{notes} {text(row, 'precision').lower()}"
-    if "torchtitan" in text(row, "stack").lower() and "float8" in stated and "eager" not in stated:
+    """Return whether the notes, the precision or the stack say that the model was compiled."""
+    stack = text(row, "stack").lower()
+    stated = f"{notes} ; {text(row, 'precision').lower()} ; {stack}"
+    if "torchtitan" in stack and "float8" in stated and "eager" not in stated:
         return True  # torchtitan's float8 pays only compiled, and its reports run it so
-    return bool(re.search(r"compile(?!\s*=\s*(false|no|off|0))", stated)) and "no compile" not in stated
+    return bool(says(stated, _COMPILED))
 
 
-def read_kernels(notes: str, stack: Stack) -> tuple[Loss, bool]:
+def read_kernels(row: Mapping[str, str], notes: str, stack: Stack) -> tuple[Loss, bool]:
     """Return the loss kind and whether fused kernels run: foak (Triton loss), Liger, Unsloth, chunked loss.
 
     torchtune's recipes come with a chunked loss, unless the notes list what was switched on ("flags: ..."); the
     pre-training stacks work on the 16-bit logits in one kernel.
     """
-    liger = re.search(r"(?<!not using use_)liger(?!\s*=|_kernel\s*:)|liger\s*=\s*(true|yes|1)", notes)
+    said = f"{notes} ; {text(row, 'stack').lower()}"
     by_default = stack is Stack.TORCHTUNE and "flags:" not in notes
-    chunked = by_default or re.search(r"chunked (ce|cross|loss)", notes)
     foak, unsloth = "foak" in notes, stack is Stack.UNSLOTH
     grouped = "scattermoe" in notes  # one kernel for all experts, instead of a loop over them
-    if liger or re.search(r"fused (ce|linear|cross)|cut[ -]cross|linear cross", notes):
+    if says(said, _LIGER) or says(said, _FUSED_LOSS):
         return Loss.FUSED, True
     if foak or unsloth:
         return Loss.TRITON, True
-    if chunked:
+    if by_default or says(said, _CHUNKED):
         return Loss.FUSED, False
-    kernel = stack in {Stack.LLM_FOUNDRY, Stack.NEMO} or re.search(r"triton (ce|loss|cross)", notes)
+    kernel = stack in {Stack.LLM_FOUNDRY, Stack.NEMO} or says(said, _TRITON_LOSS)
     return (Loss.TRITON if kernel else Loss.STANDARD), grouped
+
+
+def read_packing(row: Mapping[str, str], notes: str) -> bool:
+    """Return whether rows are packed to one length: by the column, or by the notes where it says nothing."""
+    stated = stated_in(row, "packing")
+    if not stated:
+        return bool(says(notes, _PACKED))
+    return bool(re.match(r"(?:yes|true|on|1|enabled)\b", stated) or says(stated, _PACKED))
+
+
+def read_double_quant(row: Mapping[str, str], stack: Stack) -> bool:
+    """Return whether the constants of 4-bit weights are quantised too; in LitGPT only where the text says "dq"."""
+    stated = text(row, "quant").lower()
+    if stack is Stack.LITGPT and re.search(r"nf4|fp4", stated):
+        return bool(re.search(r"dq|double", stated))
+    denied = r"(?:no|without|w/o) (?:dq|double)|single quant|double[ _]quant\w*\s*[=:]\s*(?:false|no|off)"
+    return not re.search(denied, stated)
 
 
 def read_preparation(row: Mapping[str, str], notes: str, *, shared: bool) -> bool | None:
@@ -188,31 +232,37 @@ def read_preparation(row: Mapping[str, str], notes: str, *, shared: bool) -> boo
     return False if untouched or "accelerated-peft" in notes else None
 
 
-_STACK_WORDS: tuple[tuple[str, Stack], ...] = (
-    ("torchtune", Stack.TORCHTUNE),
-    ("torchtitan", Stack.TORCHTITAN),
-    ("litgpt", Stack.LITGPT),
-    ("lit-gpt", Stack.LITGPT),
-    ("lit-llama", Stack.LITGPT),
-    ("foundry", Stack.LLM_FOUNDRY),
-    ("composer", Stack.LLM_FOUNDRY),
-    ("nemo", Stack.NEMO),
-    ("megatron", Stack.NEMO),
-    ("automodel", Stack.NEMO),
+_STACK_WORDS: tuple[tuple[re.Pattern[str], Stack], ...] = tuple(
+    (re.compile(pattern), stack)
+    for pattern, stack in (
+        (r"torchtune", Stack.TORCHTUNE),
+        (r"torchtitan", Stack.TORCHTITAN),
+        (r"lit[- ]?gpt|lit-llama", Stack.LITGPT),
+        (r"foundry|composer", Stack.LLM_FOUNDRY),
+        (r"(?<!mistral[ _-])(?<![a-z])nemo(?![a-z])|megatron|automodel(?![a-z])", Stack.NEMO),
+    )
 )
-_HF_WORDS = re.compile(r"\b(hf|hugging ?face|trl|peft|transformers|axolotl|llama-?factory|swift|accelerate)\b")
+_HF_WORDS = re.compile(
+    r"(?<![a-z])(hf|hugging ?face|trl|peft|transformers|axolotl|llama[- ]?factory|swift|accelerate)(?![a-z])"
+)
+_ON_HF = re.compile(r"deepspeed|openrlhf|fastchat|lmflow|alpaca-lora|qlora|finetrainers|autotrain")
+_UNSLOTH = re.compile(r"unsloth")
+_WITH_UNSLOTH = re.compile(r"(^|\| )unsloth|(trained|tuned|run|using|with|via) unsloth(?! (gradient|gc|check))")
 
 
 def read_stack(row: Mapping[str, str], notes: str) -> tuple[Stack, bool]:
     """Return the stack and whether the row says it; HF stands in where it does not."""
-    stated = text(row, "stack").lower()
+    stated = stated_in(row, "stack")
     if "megatron" in text(row, "parallelism").lower():
         return Stack.NEMO, True
-    if "unsloth" in stated or text(row, "attention").lower() == "unsloth" or re.search(r"(^|\| )unsloth", notes):
+    in_notes = _WITH_UNSLOTH.search(notes) and (not stated or re.search(r"(^|\| )unsloth", notes))
+    if says(stated, _UNSLOTH) or text(row, "attention").lower() == "unsloth" or in_notes:
         return Stack.UNSLOTH, True
-    source = text(row, "source").lower()
-    for word, stack in _STACK_WORDS:
-        if word in stated or (not stated and word in f"{source} {text(row, 'model').lower()} {notes}"):
+    # The name of a model says nothing of its stack ("Mistral-Nemo"), a remark behind it does ("(torchtune)").
+    remarks = " ".join(re.findall(r"\(.*?\)", text(row, "model").lower()))
+    said = stated or f"{text(row, 'source').lower()} {remarks} {notes}"
+    for words, stack in _STACK_WORDS:
+        if words.search(said):
             return stack, True
-    known = bool(_HF_WORDS.search(f"{stated} {notes}")) or "flash attention" in notes
-    return Stack.HF, known
+    known = _HF_WORDS.search(f"{stated} {notes}") or _ON_HF.search(stated) or "flash attention" in notes
+    return Stack.HF, bool(known)

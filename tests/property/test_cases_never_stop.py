@@ -22,16 +22,21 @@ CASES = st.fixed_dictionaries(
     {
         "model": cell("Llama-3.1-8B", "mistralai/Mixtral-8x7B-Instruct-v0.1", "mine", "gpt2", "Qwen-7B-Chat"),
         "method": cell("full", "lora", "qlora", "dora", "dpo+lora", "ppo+full", "dpo+dpo+lora", "+lora", "lora+"),
-        "quant": cell("nf4 (bnb)", "8bit", "gptq"),
-        "precision": cell("bf16", "fp16 AMP", "FP8", "fp32", "bf16 mixed"),
-        "target_modules": cell("all-linear", "q_proj", "q_proj + modules_to_save lm_head", "c_attn", "+"),
-        "optimizer": cell("adamw", "paged_adamw_8bit", "sgd"),
-        "packing": cell("packed", "padded to longest", "no"),
-        "grad_checkpointing": cell("yes", "no", "selective"),
+        "stack": cell("trl + liger", "unsloth", "litgpt", "megatron-lm", "deepspeed zero-3"),
+        "quant": cell("nf4 (bnb)", "8bit", "gptq", "n/a", "bnb", "bf16/nf4"),
+        "precision": cell("bf16", "fp16 AMP", "FP8", "fp32", "bf16 mixed", "16-mixed", "nf4"),
+        "target_modules": cell(
+            "all-linear", "q_proj", "q_proj + modules_to_save lm_head", "c_attn", "+", "qkvo + mlp", "['q_proj']", "?"
+        ),
+        "optimizer": cell("adamw", "paged_adamw_8bit", "sgd", "lion", "DeepSpeedCPUAdam"),
+        "packing": cell("packed", "padded to longest", "no", "packing=False", "varlen"),
+        "grad_checkpointing": cell("yes", "no", "selective", "disabled", "unsloth"),
         "attention": cell("flash2", "eager"),
-        "gpu": cell("A100-80GB", "T4", "H100-SXM", "card of given size", "MI300X", "TPU v5e"),
-        "parallelism": cell("fsdp full_shard", "deepspeed zero3_offload", "ddp", "megatron tp=2", "deepspeed zero2"),
-        "notes": cell("nodes 2", "nodes 0", "framework_config=foak", "compile", "liger"),
+        "gpu": cell("A100-80GB", "T4", "H100-SXM", "card of given size", "MI300X", "TPU v5e", "2x8 H100", "4x3090"),
+        "parallelism": cell("fsdp full_shard", "deepspeed zero3_offload", "ddp", "megatron tp=2", "deepspeed zero2",
+                            "stage 2 + cpu offload", "HYBRID_SHARD", "cpu offload"),
+        "notes": cell("nodes 2", "nodes 0", "framework_config=foak", "compile", "liger", "seq len 99, bs 3, ga 2",
+                      "4 GPUs per node", "rank 0, r=4", "no flash attention; w/o checkpointing", "cpu offload"),
     }
     | dict.fromkeys(
         (

@@ -32,6 +32,7 @@ ROW = {
         ('torch peak memory reserved ("GB")', "reserved"),
         ("nvidia-smi used, averaged over GPUs", "device"),
         ('unknown ("G")', "device"),
+        ("W&B GPU memory allocated", "device"),
     ],
 )
 def test_texts_name_their_reading(text: str, reading: str | None) -> None:
@@ -51,6 +52,8 @@ def test_every_figure_of_a_row_is_compared() -> None:
     ("row", "prediction"),
     [
         ({"status": "oom_or_failed"}, {}),
+        ({"status": "out of memory"}, {}),
+        ({"status": "did not fit"}, {}),
         ({}, {"pred_error": "method 'x': not modelled"}),
         ({"peak_mem_gib_per_gpu": "", "mem2_gib_per_gpu": "-", "tokens_per_s_per_gpu": "0"}, {}),
     ],

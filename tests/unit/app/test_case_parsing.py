@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from optimizer.app.case_fields import number, whole
-from optimizer.app.case_models import GIB, ModelIndex, case_machine, case_model, index_models
+from optimizer.app.case_machines import case_machine
+from optimizer.app.case_models import GIB, ModelIndex, case_model, index_models
 from optimizer.app.case_parsing import Case, parse_case
 from optimizer.physics.axes import (
     Attention,
@@ -110,8 +111,8 @@ def test_methods_and_widths(
         ({"method": "llamapro"}, "method 'llamapro': not modelled"),
         ({"method": ""}, "the row states no method"),
         ({"quant": "2bit-quip"}, "quantization '2bit-quip': not modelled"),
-        ({"optimizer": "dist_muon"}, "optimizer 'dist_muon': not modelled"),
-        ({"optimizer": "torchao 4-bit AdamW"}, "not modelled"),
+        ({"method": "full", "optimizer": "dist_muon"}, "optimizer 'dist_muon': not modelled"),
+        ({"method": "full", "optimizer": "torchao 4-bit AdamW"}, "not modelled"),
         ({"precision": "NVFP4"}, "4-bit floating-point training is not modelled"),
         ({"precision": "INT8 QT eager"}, "int8 training is not modelled"),
         ({"parallelism": "megatron tp=2 pp=1 cp=1 ep=8", "num_gpus": "8"}, "not modelled (tp=2, ep=8)"),

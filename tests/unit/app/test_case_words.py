@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from optimizer.app.case_fields import number
+from optimizer.app.case_machines import case_machine
 from optimizer.app.case_methods import read_method
-from optimizer.app.case_models import case_machine, index_models
+from optimizer.app.case_models import index_models
 from optimizer.app.case_parsing import parse_case
 from optimizer.workload.models import load_models
 from providers.errors import JobError, KnowledgeMissing

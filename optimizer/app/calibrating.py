@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from optimizer.measure.run_files import TrainerState
+    from optimizer.measure.run_files import Found, TrainerState
     from optimizer.physics.recipe import Recipe
     from optimizer.workload.job_input import JobInput
     from optimizer.workload.models import ModelSpec
 
     from .settings import Settings
+
+
+MEASURED = "measured runs"
+"""Where an error lies that is of the runs as a whole: no flag names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +65,7 @@ def calibrate_files(
     it itself. Raises JobError for runs that cannot be read or used, and as `estimate` does for flags that are wrong.
     """
     known = load_tables() if tables is None else tables
-    found = read_run_files(files)
-    if found.calibrations:
-        place, _ = found.calibrations[0]
-        allowed = "measured runs: a calibration is a result, and its runs may be named again"
-        raise JobError(where=place, key="schema", value="tunefare.calibration/v1", allowed=allowed)
+    found = _read(files)
     runs = list(found.runs)
     if found.states or stated.tokens_per_s is not None:
         chosen = RecipeChoice() if recipe is None else recipe
@@ -80,9 +80,20 @@ def calibrate_files(
         _refuse_description(job_file, flags, recipe, stated, where)
     if not runs:
         allowed = "files of measured runs (RUN.json, trainer_state.json), or --tokens-per-s with the recipe in flags"
-        raise JobError(where=where, key="runs", value=None, allowed=allowed)
+        raise JobError(where=MEASURED, key="runs", value=None, allowed=allowed)
     search = known.search
-    return calibrate(runs, gpus=known.gpus, memory=search.memory, speed=search.speed, where=where)
+    return calibrate(
+        runs, gpus=known.gpus, memory=search.memory, speed=search.speed, where=MEASURED, passed_over=found.skipped
+    )
+
+
+def _read(files: Sequence[Path]) -> Found:
+    found = read_run_files(files)
+    if found.calibrations:
+        place, _ = found.calibrations[0]
+        allowed = "measured runs: a calibration is a result, and its runs may be named again"
+        raise JobError(where=place, key="schema", value="tunefare.calibration/v1", allowed=allowed)
+    return found
 
 
 def _described(states: Sequence[TrainerState], base: MeasuredRun, stated: Stated, where: str) -> list[NamedRun]:

@@ -6,20 +6,23 @@ the constants carry over, the factor of the card does not (`calibration_notes` s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from optimizer.measure.calibration import Calibration, calibrate, calibrated_memory, calibrated_speed, model_digest
 from optimizer.measure.calibration_file import calibration_digest
+from optimizer.measure.constant_paths import constant
 from optimizer.measure.run_files import read_run_files
 from optimizer.search.results import CalibrationReport
 from optimizer.workload.job_input import JobInput
 from providers.errors import JobError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from optimizer.measure.speed_calibration import ConstantChange
     from optimizer.search.tables import Tables
 
     from .tables import Knowledge
@@ -31,6 +34,8 @@ class InForce:
 
     calibration: Calibration
     files: tuple[str, ...]
+    unused: tuple[str, ...] = ()
+    """Where the runs lie that were named and are not used; of a calibration its maker was told."""
 
     def of_job(self, stack: str, *, stack_known: bool) -> bool:
         """Return whether anything of it applies to a job: its stack was measured, and is the one that was named."""
@@ -50,10 +55,12 @@ def read_calibration(files: Sequence[Path], tables: Knowledge) -> InForce | None
         allowed = "a RUN.json or a calibration: run `tunefare calibrate` on a trainer state, its recipe in flags"
         raise JobError(where=found.states[0].where, key="schema", value="trainer_state", allowed=allowed)
     parts = list(found.calibrations)
+    unused = [one.where for one in found.skipped]
     if found.runs:
         search, place = tables.search, str(files[0])
         fitted = calibrate(found.runs, gpus=tables.gpus, memory=search.memory, speed=search.speed, where=place)
         parts.append((found.runs[0].where, fitted))
+        unused += [one.where for one in fitted.skipped if not one.again]
     stacks: dict[str, str] = {}
     for where, part in parts:
         _check(part, tables.search, where)
@@ -71,7 +78,8 @@ def read_calibration(files: Sequence[Path], tables: Knowledge) -> InForce | None
             skipped=(*joined.skipped, *part.skipped),
             failed=(*joined.failed, *part.failed),
         )
-    return InForce(calibration=joined, files=tuple(map(str, files)))
+    named = tuple(dict.fromkeys(unused))
+    return InForce(calibration=joined, files=tuple(map(str, files)), unused=named)
 
 
 def calibrated_tables(tables: Knowledge, in_force: InForce | None, stack: str | None) -> Knowledge:
@@ -118,9 +126,21 @@ def _check(part: Calibration, tables: Tables, where: str) -> None:
         )
         raise JobError(where=where, key="model_sha256", value=part.model_sha256[:12], allowed=allowed)
     for stack in part.stacks:
-        try:
-            calibrated_speed(tables.speed, stack)
-            calibrated_memory(tables.memory, stack)
-        except KeyError as err:
-            allowed = "the name of a constant of the model"
-            raise JobError(where=where, key="constants", value=err.args[0], allowed=allowed) from err
+        for change in stack.speed:
+            _check_constant(change, lambda name: constant(tables.speed, name), where)
+        for change in stack.memory:
+            _check_constant(change, lambda name: constant(tables.memory, name), where)
+
+
+def _check_constant(change: ConstantChange, value_of: Callable[[str], float], where: str) -> None:
+    """Raise JobError for a constant that there is not, starts from another value, or is no share."""
+    try:
+        shipped = value_of(change.name)
+    except KeyError as err:
+        allowed = "the name of a constant of the model"
+        raise JobError(where=where, key="constants", value=change.name, allowed=allowed) from err
+    if not math.isclose(change.before, shipped, rel_tol=1e-4):
+        allowed = f"{shipped:.6g}, as in the model that it was fitted to"
+        raise JobError(where=where, key=f"{change.name}, before", value=change.before, allowed=allowed)
+    if change.name.partition(".")[0].endswith("_efficiency") and change.after > max(1.0, shipped):
+        raise JobError(where=where, key=f"{change.name}, after", value=change.after, allowed="a share of at most 1")

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .calibration_in_force import InForce
 
 
+MOST_NAMED = 3
+"""Places that a note names; the others are counted."""
+
+
 def report_on(in_force: InForce | None, job: Job) -> CalibrationReport | None:
     """Return which calibration a job is judged with, and whether anything of it applies; None without one."""
     return calibration_report(in_force, stack=job.stack, stack_known=job.stack_known)
@@ -33,9 +37,9 @@ def calibration_notes(in_force: InForce | None, job: Job, placed: Sequence[tuple
     if in_force is None:
         return ()
     found = in_force.calibration.of(job.stack) if job.stack_known else None
+    said = _not_used(in_force.unused)
     if found is None:
-        return (_nothing_applies(in_force, job),)
-    said: list[str] = []
+        return (*said, _nothing_applies(in_force, job))
     for recipe, machine in placed:
         said += _on_card(found, tabulate([(job.model, recipe, machine)]), machine)
     failed = [one for one in in_force.calibration.failed if one.fits]
@@ -66,7 +70,16 @@ def reach(card: CardCalibration, runs: Runs) -> str:
     measured = card.speed or card.memory
     found = {} if measured is None else strays(runs, measured)
     titles = [(KINDS.get(name) or SPANS[name]).title for name, (where, _) in found.items() if where.any()]
-    return f"outside: {', '.join(titles)}" if titles else "inside"
+    inside = "inside, but its runs contradict each other" if card.warnings else "inside"
+    return f"outside: {', '.join(titles)}" if titles else inside
+
+
+def _not_used(unused: Sequence[str]) -> list[str]:
+    """Return that measurements were named and are not used; `calibrate` says why, each one."""
+    if not unused:
+        return []
+    named = ", ".join(unused[:MOST_NAMED]) + (f" and {len(unused) - MOST_NAMED} more" if unused[MOST_NAMED:] else "")
+    return [f"Not all that was measured is used (tunefare calibrate says why): {named}."]
 
 
 def _nothing_applies(in_force: InForce, job: Job) -> str:
@@ -88,6 +101,7 @@ def _on_card(found: StackCalibration, runs: Runs, machine: Machine) -> list[str]
     said = []
     if card.speed is not None:
         said.append(_of_speed(found.stack, card, runs))
+        said += card.warnings
     if found.memory:
         said += _of_memory(found.stack, card, runs, said_already=card.speed)
     return said
@@ -97,7 +111,11 @@ def _of_speed(stack: str, card: CardCalibration, runs: Runs) -> str:
     measured = card.speed
     rows = f"{card.speed_rows} measured run{'' if card.speed_rows == 1 else 's'}"
     head = f"Speed is calibrated by {rows} of {stack} on {card.gpu}: {card.factor:.3g} times that of the model"
+    if card.far_off:
+        head += ", so far off that its unit may be wrong (of one GPU or of the job, padding, optimizer steps)"
     strayed = () if measured is None else outside(runs, measured)
+    if not strayed and card.warnings:
+        return f"{head}; this recipe lies inside what was measured, but what was measured contradicts itself."
     if not strayed:
         return f"{head}; this recipe lies inside what was measured."
     return f"{head}. Outside what was measured: {'; '.join(strayed)}; the interval is wider for it."

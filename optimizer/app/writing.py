@@ -25,17 +25,39 @@ def write_file(path: Path | str, text: str, *, key: str = "output", mode: int = 
         raise JobError(where="command line", key=key, value=str(path), allowed=_advice(target, err)) from err
 
 
-def _write(target: Path, data: bytes, mode: int) -> Path:
+def check_writable(path: Path | str, *, key: str = "output") -> None:
+    """Raise JobError, as `write_file` would, where `path` cannot be written; nothing is changed or left behind.
+
+    For what takes long to make: better now than when it is there.
+    """
+    target = Path(path)
+    try:
+        resolved = _resolved(target)
+        if resolved.exists() and not resolved.is_file():
+            return
+        with tempfile.NamedTemporaryFile(prefix=f".{resolved.name}.", suffix=".tmp", dir=resolved.parent):
+            pass
+    except OSError as err:
+        raise JobError(where="command line", key=key, value=str(path), allowed=_advice(target, err)) from err
+
+
+def _resolved(target: Path) -> Path:
+    """Return where a path leads. Raises OSError for a folder, and for what this user may not write."""
     resolved = target.resolve()
     if resolved.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(target))
+    if resolved.exists() and not os.access(resolved, os.W_OK):
+        # A rename needs only the directory's permission: a file made read-only on purpose would be replaced silently.
+        raise PermissionError(13, "Permission denied", str(target))
+    return resolved
+
+
+def _write(target: Path, data: bytes, mode: int) -> Path:
+    resolved = _resolved(target)
     if resolved.exists() and not resolved.is_file():
         # A pipe or a device (/dev/stdout, /dev/null): a rename would replace it by a plain file.
         resolved.write_bytes(data)
         return target
-    if resolved.exists() and not os.access(resolved, os.W_OK):
-        # A rename needs only the directory's permission: a file made read-only on purpose would be replaced silently.
-        raise PermissionError(13, "Permission denied", str(target))
     handle, name = tempfile.mkstemp(prefix=f".{resolved.name}.", suffix=".tmp", dir=resolved.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -151,7 +151,9 @@ def _one(flags: Flags, *, as_json: bool, output: str | None) -> int:
     from .probe_files import run_text
     from .probe_text import format_probe
 
-    result = run_probe(_case(flags), made_at=_now())
+    case = _case(flags)
+    _check_output(output)
+    result = run_probe(case, made_at=_now())
     document = result.document()
     deliver(
         text=lambda style: format_probe(result, style),
@@ -186,11 +188,10 @@ def _many(
     from optimizer.measure.record import RunStatus
 
     from .output import deliver, tell
-    from .probe_files import grid_text, open_folder, write_run
+    from .probe_files import grid_text, write_run
     from .probe_text import format_grid
 
-    cases = _cases(grid, flags.get("device"))
-    open_folder(folder)
+    cases = _cases(grid, folder, output, flags.get("device"))
     plan = GridPlan(
         folder=folder,
         write=write_run,
@@ -212,13 +213,25 @@ def _many(
     return USAGE if failed == len(results) else 0
 
 
-def _cases(grid: str, device: object) -> list[GridCase]:
-    """Return the cases of the grid, once it is sure that what all of them need is here."""
+def _check_output(output: str | None) -> None:
+    """Raise JobError where the file for the result cannot be written: measured for nothing otherwise."""
+    from optimizer.app.writing import check_writable
+
+    if output is not None:
+        check_writable(output)
+
+
+def _cases(grid: str, folder: Path, output: str | None, device: object) -> list[GridCase]:
+    """Return the cases of the grid, once it is sure that their results can be written and what all need is here."""
     from optimizer.measure.probe_device import CPU, require_extra, require_gpu
     from optimizer.measure.probe_grid_file import read_grid
 
+    from .probe_files import open_folder
+
     cases = read_grid(grid, device=None if device is None else _case({"model": "any", "device": device}).device)
+    _check_output(output)
     require_extra()
+    open_folder(folder)
     if any(case.case.device != CPU for case in cases):
         # One line now instead of one failed case after the other.
         require_gpu()

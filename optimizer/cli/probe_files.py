@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from providers.errors import JobError
@@ -49,9 +50,11 @@ def grid_text(results: Sequence[GridResult]) -> str:
 
 
 def open_folder(folder: Path) -> None:
-    """Make the folder for results where it is missing. Raises JobError (exit 2) where that cannot be done."""
+    """Make the folder for results where it is missing. Raises JobError (exit 2) where it cannot be made or used."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".tunefare.", suffix=".tmp", dir=folder):
+            pass
     except OSError as err:
         allowed = f"a folder that this user may make and write in ({err.strerror})"
         raise JobError(where=COMMAND_LINE, key="output_dir", value=str(folder), allowed=allowed) from err

@@ -18,6 +18,7 @@ from providers.errors import JobError
 
 from .constant_paths import with_constants
 from .memory_calibration import check_failed, fit_memory_of_stack, has_reading
+from .plausibility import plausible_rows
 from .record import RunStatus
 from .run_rows import lay_out, usable_rows
 from .speed_calibration import ConstantChange, fit_speed, rounded
@@ -111,14 +112,22 @@ class Calibration:
 
 
 def calibrate(
-    runs: Iterable[NamedRun], *, gpus: GpuTable, memory: MemoryConstants, speed: SpeedConstants, where: str
+    runs: Iterable[NamedRun],
+    *,
+    gpus: GpuTable,
+    memory: MemoryConstants,
+    speed: SpeedConstants,
+    where: str,
+    passed_over: Sequence[Skipped] = (),
 ) -> Calibration:
     """Return the calibration that `runs` make of the shipped constants.
 
-    Runs that cannot be used are listed with the reason. Raises JobError, naming `where`, when none can be used;
-    SolverFailed where the model has no value for what was measured.
+    Runs that cannot be used are listed with the reason, and so are those that were `passed_over` already. Raises
+    JobError, naming `where`, when none can be used; SolverFailed where the model has no value for what was measured.
     """
-    rows, skipped = usable_rows(runs, gpus)
+    known, unknown = usable_rows(runs, gpus)
+    rows, wrong = plausible_rows(known, memory, speed)
+    skipped = (*passed_over, *unknown, *wrong)
     if not rows:
         reasons = "; ".join(dict.fromkeys(f"{one.where}: {one.reason}" for one in skipped)) or "there is none"
         raise JobError(where=where, key="runs", value=len(skipped), allowed=f"at least one usable run ({reasons})")

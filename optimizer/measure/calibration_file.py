@@ -11,11 +11,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from optimizer.physics.axes import Stack
-from optimizer.search.calibrated import KINDS, SPANS, CardCalibration, MeasuredRange
+from optimizer.search.calibrated import FACTORS, KINDS, SPANS, CardCalibration, MeasuredRange
 from providers.errors import JobError
 
 from .calibration import Calibration, Compared, ReadingError, StackCalibration, UsedRun
 from .memory_calibration import FailedRun
+from .record_limits import shown
 from .run_rows import Skipped
 from .speed_calibration import ConstantChange
 
@@ -27,11 +28,24 @@ if TYPE_CHECKING:
 
 SCHEMA = "tunefare.calibration/v1"
 ENDS = ("before", "after")
+MOST = 1e18
+"""No figure of a calibration is larger, whatever its unit."""
+MOST_COUNT = 10**12
+MOST_SIGMA = 2.6
+"""Deviation of log speed that covers two runs at opposite bounds of the factor: ln(25) / 1.28."""
+MOST_MEMORY_SIGMA = 3.0
+MOST_CONSTANT_SIGMA = 2.0
+MOST_MOVED = 100.0
+"""A constant moves by this factor at most, and by 12 of its deviations."""
+FAR = 12.0
 
 
 def calibration_digest(calibration: Calibration) -> str:
     """Return the SHA-256 of what a calibration says, in canonical JSON; where its runs lay does not count."""
     document = calibration_document(calibration) | {"skipped": [], "out_of_memory": []}
+    for stack in document["stacks"]:
+        for card in stack["cards"]:
+            card["warnings"] = len(card["warnings"])
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
@@ -96,6 +110,7 @@ def _stack_object(stack: StackCalibration) -> dict[str, Any]:
                 "memory_rows": card.memory_rows,
                 "measured_speed": _range_object(card.speed),
                 "measured_memory": _range_object(card.memory),
+                "warnings": list(card.warnings),
             }
             for card in stack.cards
         ],
@@ -158,11 +173,15 @@ class _Reader:
     def stack(self, one: Mapping[str, Any], key: str) -> StackCalibration:
         """Return what a document says of one stack."""
         name = self.word(one, "stack", key, tuple(Stack))
+        cards = self.each(one, "cards", lambda card, place: self.card(card, place, name), key)
+        gpus = [card.gpu for card in cards]
+        if len(set(gpus)) < len(gpus):
+            raise self._wrong(_join(key, "cards"), gpus, "each card once")
         return StackCalibration(
             stack=name,
             speed=self.each(one, "speed_constants", self.change, key),
             memory=self.each(one, "memory_constants", self.change, key),
-            cards=self.each(one, "cards", lambda card, place: self.card(card, place, name), key),
+            cards=cards,
             errors=self.each(one, "errors", self.error, key),
             memory_spread=self.spread(one, key),
         )
@@ -172,7 +191,8 @@ class _Reader:
         if one.get("memory_sigma") is None:
             return None
         table = self.table(one, "memory_sigma", key)
-        before, after = (self.number(table, end, _join(key, "memory_sigma"), least=0.0) for end in ENDS)
+        place = _join(key, "memory_sigma")
+        before, after = (self.number(table, end, place, least=0.0, most=MOST_MEMORY_SIGMA) for end in ENDS)
         return before, after
 
     def card(self, one: Mapping[str, Any], key: str, stack: str) -> CardCalibration:
@@ -180,12 +200,13 @@ class _Reader:
         return CardCalibration(
             stack=stack,
             gpu=self.text(one, "gpu", key),
-            factor=self.number(one, "speed_factor", key),
-            sigma=None if one.get("speed_sigma") is None else self.number(one, "speed_sigma", key),
+            factor=self.number(one, "speed_factor", key, least=FACTORS[0], most=FACTORS[1]),
+            sigma=None if one.get("speed_sigma") is None else self.number(one, "speed_sigma", key, most=MOST_SIGMA),
             speed_rows=self.count(one, "speed_rows", key),
             memory_rows=self.count(one, "memory_rows", key),
             speed=self.measured(one, "measured_speed", key),
             memory=self.measured(one, "measured_memory", key),
+            warnings=self.texts(one, "warnings", key),
         )
 
     def measured(self, one: Mapping[str, Any], name: str, key: str) -> MeasuredRange | None:
@@ -197,19 +218,24 @@ class _Reader:
         for span in SPANS:
             ends = self.table(table, span, place)
             least, most = (self.number(ends, end, _join(place, span)) for end in ("least", "most"))
-            spans[span] = (least, max(least, most))
+            if least > most:
+                raise self._wrong(_join(place, span), ends, "least of at most `most`")
+            spans[span] = (least, most)
         return MeasuredRange(
             kinds={name: self.words(table, name, place, kind.words) for name, kind in KINDS.items()}, spans=spans
         )
 
     def change(self, one: Mapping[str, Any], key: str) -> ConstantChange:
-        """Return what became of a constant."""
+        """Return what became of a constant, which moved as far as a fit can move it at most."""
+        before, sigma = self.number(one, "before", key), self.number(one, "sigma_before", key, most=MOST_CONSTANT_SIGMA)
+        # A hair more at either end, for what stands in the file is rounded.
+        times = min(math.exp(FAR * sigma), MOST_MOVED) * 1.001
         return ConstantChange(
             name=self.text(one, "name", key),
-            before=self.number(one, "before", key),
-            after=self.number(one, "after", key),
-            sigma_before=self.number(one, "sigma_before", key),
-            sigma_after=self.number(one, "sigma_after", key),
+            before=before,
+            after=self.number(one, "after", key, least=before / times, most=before * times),
+            sigma_before=sigma,
+            sigma_after=self.number(one, "sigma_after", key, most=MOST_CONSTANT_SIGMA),
         )
 
     def error(self, one: Mapping[str, Any], key: str) -> ReadingError:
@@ -300,21 +326,31 @@ class _Reader:
             raise self._wrong(_join(key, name), found, f"some of {', '.join(allowed)}")
         return tuple(found)
 
-    def number(self, table: Mapping[str, Any], name: str, key: str, *, least: float | None = None) -> float:
-        """Return a finite number above zero, or of at least `least`."""
+    def texts(self, table: Mapping[str, Any], name: str, key: str) -> tuple[str, ...]:
+        """Return a list of texts; none where the key is lacking."""
+        found = table.get(name, [])
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise self._wrong(_join(key, name), found, "a list of texts")
+        return tuple(found)
+
+    def number(
+        self, table: Mapping[str, Any], name: str, key: str, *, least: float | None = None, most: float = MOST
+    ) -> float:
+        """Return a number above zero, or of at least `least`, and of at most `most`."""
         found = table.get(name)
-        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-            found = None
-        if found is not None and (found > 0 or (least is not None and found >= least)):
-            return float(found)
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            # Whole numbers of any length compare with a float; not a number compares with nothing.
+            low = found > 0 if least is None else found >= least
+            if low and found <= most:
+                return float(found)
         allowed = "a number above 0" if least is None else f"a number of at least {least:g}"
-        raise self._wrong(_join(key, name), table.get(name), allowed)
+        raise self._wrong(_join(key, name), found, allowed if most == MOST else f"{allowed} and at most {most:g}")
 
     def count(self, table: Mapping[str, Any], name: str, key: str) -> int:
         """Return a whole number of at least zero."""
         found = table.get(name)
-        if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-            raise self._wrong(_join(key, name), found, "a whole number of at least 0")
+        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MOST_COUNT:
+            raise self._wrong(_join(key, name), shown(found), "a whole number of at least 0")
         return found
 
     def _wrong(self, key: str, value: object, allowed: str) -> JobError:

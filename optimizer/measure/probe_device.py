@@ -19,7 +19,7 @@ from .gpu_names import canonical_gpu
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EXTRA = "needs the extra: pip install 'tunefare[probe]'"
+EXTRA = "tunefare probe needs the extra: pip install 'tunefare[probe]'"
 NEEDED = ("torch", "transformers", "peft", "accelerate")
 RECORDED = (*NEEDED, "bitsandbytes", "safetensors", "triton", "liger-kernel", "flash-attn")
 CUDA, CPU = "cuda", "cpu"

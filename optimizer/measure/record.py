@@ -14,6 +14,8 @@ from optimizer.workload.layouts import LAYOUTS, Layout
 from optimizer.workload.models import ModelSpec
 from providers.errors import JobError
 
+from .record_limits import LIMITS, check_figure, shown
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -107,14 +109,16 @@ def parse_run(document: object, *, where: str) -> MeasuredRun:
     gpu = machine.get("gpu")
     if gpu is not None and not isinstance(gpu, str):
         raise JobError(where=where, key="machine.gpu", value=gpu, allowed="a GPU id, or null where it is unknown")
+    recipe = _built(Recipe, _table(document, "recipe", where), "recipe", where)
+    _check_rows(recipe, where)
     return MeasuredRun(
         model=_model(_table(document, "model", where), where),
-        recipe=_built(Recipe, _table(document, "recipe", where), "recipe", where),
+        recipe=recipe,
         gpu=gpu,
         gpu_name=_text(machine, "gpu_name", "machine", where),
         gpus_per_node=_count(machine, "gpus_per_node", where),
         nodes=_count(machine, "nodes", where),
-        network_bytes_per_s=_positive(machine, "network_bytes_per_s", "machine", where),
+        network_bytes_per_s=_figure(machine, "network_bytes_per_s", "machine", where),
         status=_status(document, where),
         error=_text(document, "error", "", where),
         readings=_readings(_table(document, "readings", where), where),
@@ -142,7 +146,7 @@ def _plain(item: object, without: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def _model(values: Mapping[str, Any], where: str) -> ModelSpec:
     name = values.get("layout", "")
-    if name and name not in LAYOUTS:
+    if not isinstance(name, str) or (name and name not in LAYOUTS):
         raise JobError(where=where, key="model.layout", value=name, allowed=f"one of {', '.join(LAYOUTS)}")
     shape = {key: value for key, value in values.items() if key != "layout"}
     built: ModelSpec = _built(ModelSpec, shape, "model", where, **({"layout": LAYOUTS[name]} if name else {}))
@@ -190,9 +194,11 @@ def _typed(value: object, hint: Any, key: str, where: str) -> object:
     )  # fmt: skip
     for word, kind, allowed in wanted:
         if word in words:
-            if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-                return float(value) if word == "float" else value  # type: ignore[arg-type]
-            raise JobError(where=where, key=key, value=value, allowed=allowed)
+            if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+                raise JobError(where=where, key=key, value=shown(value), allowed=allowed)
+            if key in LIMITS:
+                check_figure(value, key, where=where)  # type: ignore[arg-type]  # a number, by its hint
+            return float(value) if word == "float" else value  # type: ignore[arg-type]
     raise JobError(where=where, key=key, value=value, allowed="no such key")
 
 
@@ -204,11 +210,11 @@ def _readings(values: Mapping[str, Any], where: str) -> Readings:
     steps = values.get("step_s", [])
     if not isinstance(steps, list):
         raise JobError(where=where, key="readings.step_s", value=steps, allowed="a list of seconds")
-    read = {name: _positive(values, name, "readings", where) for name in whole}
+    read = {name: _figure(values, name, "readings", where) for name in whole}
     return Readings(
         **{name: None if value is None else round(value) for name, value in read.items()},
-        tokens_per_s=_positive(values, "tokens_per_s", "readings", where),
-        step_s=tuple(_positive({"step_s": one}, "step_s", "readings", where) or 0.0 for one in steps),
+        tokens_per_s=_figure(values, "tokens_per_s", "readings", where),
+        step_s=tuple(_step(one, where) for one in steps),
     )
 
 
@@ -236,15 +242,32 @@ def _text(values: Mapping[str, Any], key: str, group: str, where: str) -> str:
 
 def _count(values: Mapping[str, Any], key: str, where: str) -> int:
     value = values.get(key, 1)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise JobError(where=where, key=f"machine.{key}", value=value, allowed="a whole number of at least 1")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise JobError(where=where, key=f"machine.{key}", value=shown(value), allowed="a whole number of at least 1")
+    check_figure(value, f"machine.{key}", where=where)
     return value
 
 
-def _positive(values: Mapping[str, Any], key: str, group: str, where: str) -> float | None:
+def _step(value: object, where: str) -> float:
+    read = _figure({"step_s": value}, "step_s", "readings", where)
+    if read is None:
+        raise JobError(where=where, key="readings.step_s", value=None, allowed="seconds, one number a step")
+    return read
+
+
+def _figure(values: Mapping[str, Any], key: str, group: str, where: str) -> float | None:
     value = values.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e18:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise JobError(where=where, key=f"{group}.{key}", value=value, allowed="a number above 0, or null")
+    check_figure(value, f"{group}.{key}", where=where)
     return float(value)
+
+
+def _check_rows(recipe: Recipe, where: str) -> None:
+    """Raise JobError for rows of no tokens, or of more than a row can hold."""
+    rows = recipe.row_tokens
+    if rows is not None and not 0 < rows <= recipe.seq_len:
+        allowed = f"above 0 and at most seq_len ({recipe.seq_len:,}), or null"
+        raise JobError(where=where, key="recipe.row_tokens", value=rows, allowed=allowed)

@@ -14,7 +14,8 @@ from providers.errors import JobError
 
 from . import calibration_file
 from .record import SCHEMA, parse_run
-from .run_rows import NamedRun
+from .record_limits import parse_whole
+from .run_rows import NamedRun, Skipped
 from .trainer_state import is_trainer_state
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 MOST_BYTES = 256 * 2**20
 """A file larger than this is no record of runs."""
+OURS = ("tunefare.run/", "tunefare.calibration/")
+"""Schemas that look like ours: of another version, and not just something else that lies in a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,36 +42,45 @@ class TrainerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What files hold, in the order in which they were named."""
+    """What files hold, in the order in which they were named; `skipped` of a folder, each with the reason."""
 
     runs: tuple[NamedRun, ...]
     states: tuple[TrainerState, ...]
     calibrations: tuple[tuple[str, Calibration], ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 def read_run_files(paths: Iterable[Path]) -> Found:
     """Return the runs, trainer states and calibrations that files and folders hold.
 
     Raises JobError naming the file for one that cannot be read, is no JSON, or holds something else; for a folder
-    without any file of runs.
+    without any file of runs, whatever else was named.
     """
     runs: list[NamedRun] = []
     states: list[TrainerState] = []
     calibrations: list[tuple[str, Calibration]] = []
+    skipped: list[Skipped] = []
     for path in paths:
-        for file in _files(path):
-            for where, document in _documents(file):
-                if is_trainer_state(document):
-                    states.append(TrainerState(where=where, document=document))
-                elif isinstance(document, dict) and document.get("schema") == calibration_file.SCHEMA:
-                    calibrations.append((where, calibration_file.parse_calibration(document, where=where)))
-                elif path.is_dir() and not _is_run(document):
-                    continue  # a folder holds other things as well
-                else:
-                    runs.append(NamedRun(where=where, run=_run(document, where)))
-        if path.is_dir() and not (runs or states or calibrations):
-            raise JobError(where="folder", key="path", value=str(path), allowed=f'JSON files with schema "{SCHEMA}"')
-    return Found(runs=tuple(runs), states=tuple(states), calibrations=tuple(calibrations))
+        before, passed = len(runs) + len(states) + len(calibrations), len(skipped)
+        for where, document in (one for file in _files(path) for one in _documents(file)):
+            schema = document.get("schema") if isinstance(document, dict) else None
+            if is_trainer_state(document):
+                states.append(TrainerState(where=where, document=document))
+            elif schema == calibration_file.SCHEMA:
+                calibrations.append((where, calibration_file.parse_calibration(document, where=where)))
+            elif not path.is_dir() or schema == SCHEMA:
+                runs.append(NamedRun(where=where, run=_run(document, where)))
+            elif isinstance(schema, str) and schema.startswith(OURS):
+                skipped.append(Skipped(where=where, reason=f'schema "{schema}": this version reads "{SCHEMA}"'))
+        if path.is_dir() and len(runs) + len(states) + len(calibrations) == before:
+            raise _nothing_in(path, skipped[passed:])
+    return Found(runs=tuple(runs), states=tuple(states), calibrations=tuple(calibrations), skipped=tuple(skipped))
+
+
+def _nothing_in(folder: Path, skipped: list[Skipped]) -> JobError:
+    reasons = "".join(f"; {one.where}: {one.reason}" for one in skipped)
+    allowed = f'JSON files with schema "{SCHEMA}"{reasons}'
+    return JobError(where="folder", key="path", value=str(folder), allowed=allowed)
 
 
 def _run(document: object, where: str) -> MeasuredRun:
@@ -92,8 +104,8 @@ def _documents(file: Path) -> list[tuple[str, Any]]:
     """Return the JSON documents of a file, each with the words that name its place."""
     text = _text(file)
     try:
-        whole = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as err:
+        whole = _parsed(text)
+    except (ValueError, RecursionError) as err:
         lines = [(at, line) for at, line in enumerate(text.splitlines(), start=1) if line.strip()]
         if not lines:
             raise _empty(file) from err
@@ -107,19 +119,24 @@ def _documents(file: Path) -> list[tuple[str, Any]]:
     return [(str(file), whole)]
 
 
+def _parsed(text: str) -> Any:
+    """Return the JSON of a text. Raises ValueError or RecursionError; a number of any length is one."""
+    return json.loads(text, parse_int=parse_whole)
+
+
 def _stands_alone(line: str) -> bool:
     """Return whether a line is JSON of its own: then the file holds one document a line."""
     try:
-        json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+        _parsed(line)
+    except (ValueError, RecursionError):
         return False
     return True
 
 
 def _line(file: Path, at: int, line: str) -> Any:
     try:
-        return json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as err:
+        return _parsed(line)
+    except (ValueError, RecursionError) as err:
         raise _no_json(file, err, line=at) from err
 
 

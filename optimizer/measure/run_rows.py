@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .record import MeasuredRun
 
 
+AGAIN = ": counted once"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRun:
     """A measured run and where it was read: the file, and its place in it."""
@@ -52,6 +55,11 @@ class Skipped:
     where: str
     reason: str
 
+    @property
+    def again(self) -> bool:
+        """Whether the run was used, and stands in another place as well."""
+        return self.reason.endswith(AGAIN)
+
 
 def run_digest(run: MeasuredRun) -> str:
     """Return the SHA-256 of the run's record in canonical JSON: equal runs have equal digests, wherever they lie."""
@@ -73,7 +81,7 @@ def usable_rows(runs: Iterable[NamedRun], gpus: GpuTable) -> tuple[tuple[Row, ..
             continue
         digest = run_digest(named.run)
         if digest in rows:
-            skipped.append(Skipped(where=named.where, reason=f"the same run as {rows[digest].where}: counted once"))
+            skipped.append(Skipped(where=named.where, reason=f"the same run as {rows[digest].where}{AGAIN}"))
             continue
         rows[digest] = Row(where=named.where, run=named.run, machine=machine_of_run(named.run, gpus), digest=digest)
     return tuple(rows[digest] for digest in sorted(rows)), tuple(skipped)

@@ -1,7 +1,9 @@
 """Refitting the time model to one stack's measured runs: a factor for each card, and the constants that rows bear on.
 
-The factor of a card takes up what a single row shows; constants have narrower priors, so that it takes rows of
-different kinds to move them. What each prior allows follows from the deviations of `speed.toml`.
+The factor of a card takes up what a single row shows, however far that is from 1: its prior has heavy tails, so that
+far out it pulls with 1 / 0.25 at most, and a row of noise 0.08 with up to 1 / 0.08. Constants have narrower, quadratic
+priors, so that it takes rows of different kinds to move them. What each prior allows follows from the deviations of
+`speed.toml`.
 """
 
 from __future__ import annotations
@@ -12,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.physics.axes import Stack, code
 from optimizer.physics.throughput import estimate_throughput
-from optimizer.search.calibrated import CardCalibration, range_of
+from optimizer.search.calibrated import FACTORS, CardCalibration, range_of
 
 from .constant_paths import constant, with_constants
+from .contradictions import covering_sigma, warnings_of
 from .fit import Parameter, fit_constants, robust
 from .run_rows import lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from optimizer.physics.runs import Floats, Runs
+    from optimizer.physics.runs import Bools, Floats, Runs
     from optimizer.physics.speed_constants import SpeedConstants
 
     from .run_rows import Row
@@ -37,8 +39,6 @@ LEAST_NOISE = 0.04
 LEAST_SCALE_SIGMA = 0.25
 """Least standard deviation of a card's log factor before any row: releases, clocks, data loading and hosts of the same
 name differ by more than the published runs that the deviations of `speed.toml` come from."""
-FACTORS = (0.2, 5.0)
-"""Bounds of a card's factor: beyond them a unit is wrong (per GPU or per job, micro-batches or steps)."""
 BEARS = 0.004
 """Least change of a log speed, for one standard deviation of a constant, by which a row bears on it."""
 
@@ -103,7 +103,8 @@ def fit_speed(rows: Sequence[Row], stack: str, constants: SpeedConstants) -> Spe
     measured = np.array([row.run.readings.tokens_per_s for row in rows], dtype=np.float64)
     cards = sorted({row.machine.gpu.id for row in rows})
     card = np.array([cards.index(row.machine.gpu.id) for row in rows])
-    scales = [_scale(runs, card == at, f"{name}", stack, constants) for at, name in enumerate(cards)]
+    before = _speed(runs, constants, np.ones(1))
+    scales = [_scale(runs, measured / before, card == at, name, constants) for at, name in enumerate(cards)]
     moved = _constants(runs, stack, constants)
 
     def predict(values: Mapping[str, float]) -> Floats:
@@ -114,15 +115,16 @@ def fit_speed(rows: Sequence[Row], stack: str, constants: SpeedConstants) -> Spe
     fit = fit_constants([*scales, *moved], predict, measured, deviation=np.full(len(rows), NOISE))
     values = {name: rounded(value) for name, value in fit.values.items()}
     after = predict(values)
-    noise = _noise(np.log(after / measured))
-    found = [
-        _card(scale, runs, [at for at, one in enumerate(card) if one == position], stack, values[scale.name], noise)
-        for position, scale in enumerate(scales)
-    ]
+    off = np.log(measured / after)
+    noise = _noise(off)
+    found = []
+    for position, scale in enumerate(scales):
+        here = np.flatnonzero(card == position).tolist()
+        found.append(_card(scale, [rows[at] for at in here], off[here], stack, values[scale.name], noise))
     return SpeedFit(
         changes=changes_of(moved, values, fit.sigmas),
         cards=tuple(found),
-        before=_speed(runs, constants, np.ones(1)),
+        before=before,
         after=after,
     )
 
@@ -148,13 +150,16 @@ def rounded(value: float, digits: int = 6) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _scale(runs: Runs, here: np.ndarray[tuple[int], np.dtype[np.bool_]], name: str, stack: str,
-           constants: SpeedConstants) -> Parameter:  # fmt: skip
-    chip = float(constants.architecture_sigma[runs.machine.architecture[np.flatnonzero(here)[0]]])
-    modelled = math.hypot(float(constants.stack_sigma[code(Stack(stack))]), chip)
-    return Parameter(
-        name=name, prior=1.0, sigma=max(LEAST_SCALE_SIGMA, modelled), low=FACTORS[0], high=FACTORS[1]
-    )  # fmt: skip
+def _scale(runs: Runs, times: Floats, here: Bools, gpu: str, constants: SpeedConstants) -> Parameter:
+    """Return the factor of a card as a parameter; `times` are the rows' measured over modelled speeds, shape (n,).
+
+    The search begins at the median row of the card, so that it finds its way from far off too.
+    """
+    at = np.flatnonzero(here)[0]
+    stack, chip = constants.stack_sigma[runs.recipe.stack[at]], constants.architecture_sigma[runs.machine.architecture]
+    sigma = max(LEAST_SCALE_SIGMA, math.hypot(float(stack), float(chip[at])))
+    start = float(np.exp(np.median(np.log(times[here]))))
+    return Parameter(name=gpu, prior=1.0, sigma=sigma, low=FACTORS[0], high=FACTORS[1], start=start, heavy=True)
 
 
 def _constants(runs: Runs, stack: str, constants: SpeedConstants) -> list[Parameter]:
@@ -192,16 +197,22 @@ def _noise(residuals: Floats) -> float:
     return max(LEAST_NOISE, math.sqrt(variance))
 
 
-def _card(scale: Parameter, runs: Runs, rows: list[int], stack: str, factor: float, noise: float) -> CardCalibration:
-    """Return the calibration of one card: what is left is the noise of a row, and what is not known of the factor."""
+def _card(scale: Parameter, rows: list[Row], off: Floats, stack: str, factor: float, noise: float) -> CardCalibration:
+    """Return the calibration of one card: what is left is the noise of a row, and what is not known of the factor.
+
+    `off` is ln(measured / calibrated) of its rows, shape (n,). Where rows contradict each other, what is left is as
+    much as it takes to cover them, and it is said.
+    """
     unsure = 1.0 / math.sqrt(1.0 / scale.sigma**2 + len(rows) / noise**2)
+    sigma = covering_sigma(rows, off, math.hypot(noise, unsure))
     return CardCalibration(
         stack=stack,
         gpu=scale.name,
         factor=factor,
-        sigma=rounded(math.hypot(noise, unsure), 4),
+        sigma=rounded(sigma, 4),
         speed_rows=len(rows),
         memory_rows=0,
-        speed=range_of(runs.take(np.array(rows))),
+        speed=range_of(lay_out(rows)),
         memory=None,
+        warnings=warnings_of(rows, off, sigma),
     )

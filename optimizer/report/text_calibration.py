@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 UNCHANGED = 0.005
 """A constant that moved by less than half a per cent is counted, not listed."""
-FAR_OFF = 1.8
-"""A factor beyond this, or below its inverse, is more often a wrong unit than a fast or a slow machine."""
 SURE = 1.2815515655446004
 """Standard deviations between the median and either end of an 80 % interval."""
 READINGS = {
@@ -73,14 +71,15 @@ def _speed_pair(card: CardCalibration) -> tuple[str, str]:
 
 
 def _doubt(card: CardCalibration, style: Style) -> list[str]:
-    """Return what to check where a speed is so far off that a unit may be wrong."""
-    if 1 / FAR_OFF <= card.factor <= FAR_OFF:
-        return []
-    text = (
-        f"{card.gpu} is far off: check whether the speed is of one GPU or of the job (--per-gpu), counts padding "
-        "(--padded), and whether steps are optimizer steps."
-    )
-    return format_paragraph(text, style)
+    """Return which runs contradict each other, and what to check where a speed is so far off that a unit may be it."""
+    said = [line for text in card.warnings for line in format_paragraph(text, style)]
+    if card.far_off:
+        text = (
+            f"{card.gpu} is far off: check whether the speed is of one GPU or of the job (--per-gpu), counts padding "
+            "(--padded), and whether steps are optimizer steps."
+        )
+        said += format_paragraph(text, style)
+    return said
 
 
 def _spread(sigma: float) -> str:

@@ -131,6 +131,10 @@ SPANS: dict[str, Span] = {
     "gpus": Span(title="GPUs", of=lambda runs: runs.machine.gpu_count * runs.machine.nodes, reach=1.0, deviation=0.12),
     "nodes": Span(title="nodes", of=lambda runs: runs.machine.nodes, reach=1.0, deviation=0.1),
 }
+FAR_OFF = 1.8
+"""A factor beyond this, or below its inverse, is more often a wrong unit than a fast or a slow machine."""
+FACTORS = (0.2, 5.0)
+"""Bounds of a card's factor: beyond them a unit is wrong (per GPU or per job, micro-batches or steps)."""
 ANOTHER: tuple[str, ...] = (*KINDS, "gpus", "nodes")
 """Properties in which a run outside what was measured is of another kind, not just larger or smaller."""
 
@@ -147,7 +151,8 @@ class MeasuredRange:
 class CardCalibration:
     """One stack on one card: measured over modelled speed, the deviation of its logarithm, and what was measured.
 
-    `speed` and `memory` are None where no row of the card reads the one or the other; then `factor` is 1.
+    `speed` and `memory` are None where no row of the card reads the one or the other; then `factor` is 1. `warnings`
+    are sentences on runs that contradict each other or the calibration itself: with any, nothing is called measured.
     """
 
     stack: str
@@ -158,6 +163,12 @@ class CardCalibration:
     memory_rows: int
     speed: MeasuredRange | None
     memory: MeasuredRange | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def far_off(self) -> bool:
+        """Whether the factor is so far from 1 that a wrong unit is likelier than a fast or a slow machine."""
+        return not 1.0 / FAR_OFF <= self.factor <= FAR_OFF
 
 
 def range_of(runs: Runs) -> MeasuredRange:
@@ -216,7 +227,7 @@ def with_measured_speed(
 
     Inside what was measured the deviation is that of the card: the rows show what the model's causes leave open. Beyond
     a size it grows by steps; for another kind of run, or number of GPUs, the model's causes are added again. It grows
-    to that of the model at most.
+    to that of the model at most. Runs that contradict each other measure nothing: the basis stays the model's.
     """
     for card in cards:
         if card.speed is None or card.sigma is None:
@@ -236,7 +247,7 @@ def with_measured_speed(
             speed,
             tokens_per_s=Interval(low=middle / spread, expected=middle, high=middle * spread),
             sigma_log=sigma,
-            basis=np.where(inside, Basis.MEASURED.rank, speed.basis).astype(np.int8),
+            basis=speed.basis if card.warnings else np.where(inside, Basis.MEASURED.rank, speed.basis).astype(np.int8),
         )
     return speed
 

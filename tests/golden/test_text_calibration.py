@@ -60,7 +60,8 @@ def invented() -> Calibration:
                     CardCalibration(stack="hf", gpu="OMEGA-2-24GB", factor=1.0, sigma=None, speed_rows=0,
                                     memory_rows=1, speed=None, memory=measured()),
                     CardCalibration(stack="hf", gpu="ZETA-9-64GB", factor=0.873, sigma=0.09, speed_rows=2,
-                                    memory_rows=1, speed=measured(), memory=measured()),
+                                    memory_rows=1, speed=measured(), memory=measured(),
+                                    warnings=("Runs of the same recipe (hf on ZETA-9-64GB) differ by a factor of 2.",)),
                 ),
                 errors=(
                     ReadingError(reading="tokens_per_s", rows=2, median_before=0.147, worst_before=0.2,

@@ -27,7 +27,7 @@ from providers.gpus import load_gpus
 SPEED = load_speed_constants()
 MOST = 25
 """Rows of a group that are taken to calibrate with, evenly spaced; all the others are predicted."""
-UNUSUAL = 1.3
+UNUSUAL = (1.3, 2.0, 0.4)
 """By how much an environment of the same name may differ."""
 
 
@@ -118,21 +118,27 @@ def as_published() -> dict[str, Pairs]:
 
 
 @pytest.fixture(scope="module")
-def unusual() -> dict[str, Pairs]:
-    return by_source(UNUSUAL)
+def unusual() -> dict[float, dict[str, Pairs]]:
+    return {factor: by_source(factor) for factor in UNUSUAL}
 
 
-def test_print_the_table(as_published: dict[str, Pairs], unusual: dict[str, Pairs]) -> None:
-    for title, pairs in (("as published", as_published), (f"all speeds x {UNUSUAL}", unusual)):
+def test_print_the_table(as_published: dict[str, Pairs], unusual: dict[float, dict[str, Pairs]]) -> None:
+    others = [(f"all speeds x {factor}", pairs) for factor, pairs in unusual.items()]
+    for title, pairs in (("as published", as_published), *others):
         print(f"\n{title:<18}{'pairs':>6}{'before':>9}{'p90':>8}{'one row':>10}{'p90':>8}{'in 80 %':>9}")
         for source, one in pairs.items():
             print(line(source, one))
             print(line("  inside", one.of(one.inside)))
         for words, inside in (("all", None), ("inside", True), ("outside", False)):
+            chosen = [one if inside is None else one.of(one.inside == inside) for one in pairs.values()]
             figures = [
                 over_sources(pairs, name, share, inside=inside) for name in ("before", "after") for share in (0.5, 0.9)
             ]
-            print(f"{'over sources, ' + words:<24}" + "".join(f"{figure:>9.1%}" for figure in figures))
+            covered = float(np.median([one.covered.mean() for one in chosen if len(one.before)]))
+            print(
+                f"{'over sources, ' + words:<24}{sum(len(one.before) for one in chosen):>6}"
+                + "".join(f"{figure:>9.1%}" for figure in (*figures, covered))
+            )
     assert len(as_published) >= 5
 
 
@@ -142,10 +148,14 @@ def test_inside_what_was_measured_one_row_keeps_the_goal(as_published: dict[str,
     assert over_sources(as_published, "after", 0.9, inside=True) <= 0.20
 
 
-def test_an_unusual_environment_is_learnt_from_one_row(unusual: dict[str, Pairs]) -> None:
-    assert over_sources(unusual, "after", 0.5, inside=True) <= 0.08
-    assert over_sources(unusual, "after", 0.9, inside=True) <= 0.20
-    assert over_sources(unusual, "after", 0.5) <= 0.5 * over_sources(unusual, "before", 0.5)
+@pytest.mark.parametrize("factor", UNUSUAL)
+def test_an_unusual_environment_is_learnt_from_one_row(unusual: dict[float, dict[str, Pairs]], factor: float) -> None:
+    """However far off the model is as a whole, one row brings the error to what it is without that."""
+    pairs = unusual[factor]
+    assert over_sources(pairs, "after", 0.5, inside=True) <= 0.08
+    assert over_sources(pairs, "after", 0.9, inside=True) <= 0.20
+    assert over_sources(pairs, "after", 0.5) <= 0.5 * over_sources(pairs, "before", 0.5)
+    assert over_sources(pairs, "after", 0.5) <= 0.10
 
 
 def test_over_all_recipes_of_the_stack_and_card_one_row_is_within_limits(as_published: dict[str, Pairs]) -> None:
@@ -153,7 +163,9 @@ def test_over_all_recipes_of_the_stack_and_card_one_row_is_within_limits(as_publ
     assert over_sources(as_published, "after", 0.9) <= 0.23
 
 
-def test_intervals_narrow_and_still_hold(as_published: dict[str, Pairs], unusual: dict[str, Pairs]) -> None:
-    for pairs in (as_published, unusual):
+def test_intervals_narrow_and_still_hold(
+    as_published: dict[str, Pairs], unusual: dict[float, dict[str, Pairs]]
+) -> None:
+    for pairs in (as_published, *unusual.values()):
         assert np.median([one.covered.mean() for one in pairs.values()]) >= 0.75
         assert np.median([one.covered[one.inside].mean() for one in pairs.values() if one.inside.any()]) >= 0.8

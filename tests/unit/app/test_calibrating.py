@@ -98,6 +98,58 @@ def test_a_measured_run_moves_the_speed_narrows_it_and_is_named(
     assert note.endswith("this recipe lies inside what was measured.")
 
 
+@pytest.mark.parametrize("times", [0.21, 0.25, 0.5, 2.0, 4.0, 4.8])
+def test_however_far_off_the_answer_agrees_with_the_run_that_it_is_measured_by(
+    run: Callable[..., EstimateAnswer], measured: Callable[..., Path], times: float
+) -> None:
+    speed = run(said(stack="hf")).speed.tokens_per_s.expected * times
+    now = run(said(calibrate_with=str(measured(times)))).speed.tokens_per_s
+    assert now.low < speed < now.high
+    assert now.expected == pytest.approx(speed, rel=0.05)
+    assert now.basis.value == "measured"
+    (note,) = [note for note in run(said(calibrate_with=str(measured(times)))).notes if "calibrated by" in note]
+    assert "its unit may be wrong" in note
+
+
+def test_runs_that_contradict_each_other_are_said_in_every_answer(
+    run: Callable[..., EstimateAnswer], measured: Callable[..., Path], market_csv: Path, now: datetime, tmp_path: Path
+) -> None:
+    files = [measured(4.0, "fast.json"), measured(0.25, "slow.json")]
+    model = run(said(stack="hf")).speed.tokens_per_s
+    written = tmp_path / "calibration.json"
+    written.write_text(calibration_text(calibrate_files(files, stated=Stated(), where="test")), encoding="utf-8")
+    for named in ([str(file) for file in files], str(written)):
+        answer = run(said(calibrate_with=named))
+        assert answer.speed.tokens_per_s.basis is model.basis
+        assert (
+            answer.speed.tokens_per_s.low
+            < 0.25 * model.expected
+            < 4.0 * model.expected
+            < answer.speed.tokens_per_s.high
+        )
+        job, settings = said(calibrate_with=named, gpu=[CARD]), Settings(offers=market_csv, only_offers=True)
+        planned = plan_job(job, settings=settings, now=now)
+        explained = explain_job(job, why_not="qlora", settings=settings, now=now)
+        documents = (estimate_document(answer), plan_document(planned), explanation_document(explained))
+        for notes in (answer.notes, planned.notes, explained.notes, *(one["notes"] for one in documents)):
+            assert isinstance(notes, list | tuple)
+            (note,) = [str(one) for one in notes if "differ by a factor of 16" in str(one)]
+            assert "slow.json (" in note
+
+
+def test_runs_that_are_not_used_are_said(run: Callable[..., EstimateAnswer], measured: Callable[..., Path]) -> None:
+    good, wrong = measured(1.1), measured(1000.0, "wrong.json")
+    answer = run(said(calibrate_with=[str(good), str(wrong)]))
+    assert [
+        one
+        for one in answer.notes
+        if one == f"Not all that was measured is used (tunefare calibrate says why): {wrong}."
+    ]
+    assert answer.speed == run(said(calibrate_with=str(good))).speed
+    twice = run(said(calibrate_with=[str(good), str(good)]))
+    assert not [one for one in twice.notes if "Not all" in one]
+
+
 def test_the_stack_of_the_calibration_stands_in_for_one_that_nobody_named(
     run: Callable[..., EstimateAnswer], measured: Callable[..., Path]
 ) -> None:
@@ -195,6 +247,33 @@ def test_a_calibration_of_other_constants_is_refused(
         run(said(calibrate_with=str(old)))
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "complaint"),
+    [
+        (
+            "elementwise_bytes.hf",
+            {"before": 1e-9, "after": 1e-9},
+            r"elementwise_bytes\.hf, before = 1e-09: .*, as in",
+        ),
+        ("matrix_efficiency.hf", {"after": 1.5}, r"matrix_efficiency\.hf, after = 1\.5: a share of at most 1"),
+    ],
+)
+def test_constants_that_no_fit_gives_are_refused(
+    run: Callable[..., EstimateAnswer],
+    measured: Callable[..., Path],
+    tmp_path: Path,
+    name: str,
+    changes: dict[str, float],
+    complaint: str,
+) -> None:
+    document = calibration_document(calibrate_files([measured()], stated=Stated(), where="test"))
+    (constant,) = [one for one in document["stacks"][0]["speed_constants"] if one["name"] == name]
+    constant |= changes
+    (tmp_path / "wrong.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(JobError, match=rf"wrong\.json: {complaint}"):
+        run(said(calibrate_with=str(tmp_path / "wrong.json")))
+
+
 def test_two_calibrations_of_one_stack_and_a_trainer_state_are_refused(
     run: Callable[..., EstimateAnswer], measured: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -281,6 +360,9 @@ def test_cases_of_the_stack_and_card_are_estimated_with_it(measured: Callable[..
     assert times[1] > 1.15
     assert times[2] == pytest.approx(1.0, abs=0.06)
     assert now[3] == plain[3] | {CALIBRATION: "another stack"}
+    disputed = read_calibration([measured(1.3), measured(3.0, "other.json")], tables)
+    (one,) = predict_cases(rows[:1], tables=tables, calibration=disputed)
+    assert one[CALIBRATION] == "inside, but its runs contradict each other"
     path = tmp_path / "cases.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
@@ -323,21 +405,21 @@ def test_padding_is_taken_off_where_it_was_counted(tmp_path: Path) -> None:
 def test_a_trainer_state_counts_samples_steps_and_tokens_as_it_does(tmp_path: Path) -> None:
     four = {"gpus": 4}
     end = {"train_loss": 1.0, "train_runtime": 100.0}
-    samples = {"log_history": [end | {"train_samples_per_second": 2.0}]}
-    assert calibrated_by(tmp_path, samples)[0] == 2 * 1024
+    samples = {"log_history": [end | {"train_samples_per_second": 3.0}]}
+    assert calibrated_by(tmp_path, samples)[0] == 3 * 1024
     steps = {"log_history": [end | {"train_steps_per_second": 0.25}]}
     assert calibrated_by(tmp_path, steps, recipe=four)[0] == 0.25 * 4 * 4 * 4 * 1024
-    process = {"log_history": [end | {"train_tokens_per_second": 1000.0}]}
-    assert calibrated_by(tmp_path, process, recipe=four)[0] == 4000
-    assert calibrated_by(tmp_path, process, recipe=four, per_gpu=False)[0] == 1000
-    seen = {"log_history": [end | {"num_input_tokens_seen": 300_000}]}
-    assert calibrated_by(tmp_path, seen, recipe=four)[0] == 3000
+    process = {"log_history": [end | {"train_tokens_per_second": 3000.0}]}
+    assert calibrated_by(tmp_path, process, recipe=four)[0] == 12_000
+    assert calibrated_by(tmp_path, process, recipe=four, per_gpu=False)[0] == 3000
+    seen = {"log_history": [end | {"num_input_tokens_seen": 900_000}]}
+    assert calibrated_by(tmp_path, seen, recipe=four)[0] == 9000
 
 
 def test_flags_beside_a_run_that_describes_itself_are_refused(measured: Callable[..., Path]) -> None:
     with pytest.raises(JobError, match=r"test: gpu = 'L4': only with --tokens-per-s or a trainer_state\.json"):
         calibrate_files([measured()], stated=Stated(), recipe=RecipeChoice(gpu="L4"), where="test")
-    with pytest.raises(JobError, match=r"test: runs = not given: files of measured runs"):
+    with pytest.raises(JobError, match=r"measured runs: runs = not given: files of measured runs"):
         calibrate_files([], stated=Stated(), where="test")
     with pytest.raises(JobError, match=r"tokens_per_s = -5\.0: a number above 0"):
         calibrate_files([], stated=Stated(tokens_per_s=-5.0), flags=said(), recipe=RecipeChoice(gpu=CARD), where="test")

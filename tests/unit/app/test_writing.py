@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from optimizer.app import writing
-from optimizer.app.writing import write_file
+from optimizer.app.writing import check_writable, write_file
 from providers.errors import JobError
 
 
@@ -95,3 +95,21 @@ def test_a_link_is_followed_and_a_device_stays_a_device(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_text() == "new"
     write_file("/dev/null", "x")
     assert not Path("/dev/null").is_file()
+
+
+def test_what_can_be_written_is_found_out_without_writing(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text("kept", encoding="utf-8")
+    check_writable(kept)
+    check_writable(tmp_path / "new.json")
+    check_writable("/dev/null")
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("kept.json", "kept")]
+
+
+def test_what_cannot_be_written_is_said_in_the_words_of_writing(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "no" / "plan.json", tmp_path / "no" / ".." / "no" / "plan.json"):
+        with pytest.raises(JobError) as before:
+            check_writable(path, key="output_dir")
+        with pytest.raises(JobError) as then:
+            write_file(path, "x", key="output_dir")
+        assert str(before.value) == str(then.value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from optimizer.measure.record import run_document
-from tests.unit.measure.runs_of import run_of
+from tests.unit.measure.runs_of import recipe_of, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +61,45 @@ def test_a_stated_speed_needs_no_file(tunefare: Callable[..., Outcome]) -> None:
 
 
 def test_a_speed_far_off_asks_for_its_unit(tunefare: Callable[..., Outcome]) -> None:
-    made = tunefare("calibrate", "--tokens-per-s", "40000", *SAID, *BATCH)
+    made = tunefare("calibrate", "--tokens-per-s", "9000", *SAID, *BATCH)
     assert "check whether the speed is of one GPU or of the job" in " ".join(made.out.split())
+
+
+def test_a_speed_out_of_bounds_is_refused_in_one_line(fails: Callable[..., str], run_file: Path) -> None:
+    said = fails(2, "calibrate", "--tokens-per-s", "4000000", *SAID, *BATCH)
+    assert "measured runs: runs = 1: at least one usable run (command line: 4,000,000 tokens/s are" in said
+    wrong = json.loads(run_file.read_text(encoding="utf-8"))
+    wrong["readings"]["tokens_per_s"] = 3.3
+    run_file.write_text(json.dumps(wrong), encoding="utf-8")
+    for words in (("calibrate",), ("estimate", *SAID, *BATCH, "--tokens", "1M", "--calibrate-with")):
+        said = fails(2, *words, run_file)
+        assert "--runs" not in said
+        assert f"({run_file}: 3.3 tokens/s are 0.0" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "says"),
+    [
+        ("2048", "9" * 5000, "recipe.seq_len = 'a number of more than 40 digits': a whole number"),
+        ('"padding_factor": 1.0', '"padding_factor": NaN', "recipe.padding_factor = nan: a figure of 1 to 10,000"),
+        ('"layout": "llama"', '"layout": {"a": 1}', "model.layout = {'a': 1}: one of llama"),
+    ],
+)
+def test_garbage_in_a_run_is_one_line(
+    fails: Callable[..., str], run_file: Path, text: str, value: str, says: str
+) -> None:
+    document = run_document(run_of(3333.0, recipe=recipe_of(seq_len=2048)))
+    run_file.write_text(json.dumps(document).replace(text, value), encoding="utf-8")
+    assert says in fails(2, "calibrate", run_file)
+    assert says in fails(2, "estimate", *SAID, *BATCH, "--tokens", "1M", "--calibrate-with", run_file)
+
+
+def test_a_run_of_another_version_in_a_folder_is_named(tunefare: Callable[..., Outcome], run_file: Path) -> None:
+    later = json.loads(run_file.read_text(encoding="utf-8")) | {"schema": "tunefare.run/v2"}
+    (run_file.parent / "later.json").write_text(json.dumps(later), encoding="utf-8")
+    made = tunefare("calibrate", run_file.parent)
+    assert made.code == 0
+    assert 'later.json: schema "tunefare.run/v2": this version reads "tunefare.run/v1"' in " ".join(made.out.split())
 
 
 def test_a_trainer_state_is_described_by_flags(tunefare: Callable[..., Outcome], tmp_path: Path) -> None:
@@ -88,7 +125,7 @@ def test_a_job_file_may_describe_the_run(tunefare: Callable[..., Outcome], tmp_p
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "command line: --runs = not given: files of measured runs (RUN.json, trainer_state.json)"),
+        ((), "measured runs: runs = not given: files of measured runs (RUN.json, trainer_state.json)"),
         (("nix.json",), "measured runs: path = 'nix.json': a readable file (No such file or directory)"),
         (("--tokens-per-s", "0", *SAID), "--tokens-per-s = 0.0: a number above 0"),
         (("--tokens-per-s", "much", *SAID), "'much' is not a number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +22,9 @@ from optimizer.physics.memory import estimate_memory
 from optimizer.physics.memory_constants import MemoryConstants, load_memory_constants
 from optimizer.physics.speed_constants import SpeedConstants, load_speed_constants
 from optimizer.physics.tabulate import tabulate
-from optimizer.physics.throughput import estimate_throughput
+from optimizer.physics.throughput import Z90, estimate_throughput
 from optimizer.search.calibrated import calibrated, with_measured_speed
+from providers.basis import Basis
 from providers.errors import JobError
 from providers.gpus import load_gpus
 from tests.unit.measure.runs_of import GPU, recipe_of, run_of
@@ -36,6 +38,9 @@ RECIPES = [
         (2, 2048, Tuning.FULL, 16), (1, 8192, Tuning.LORA, 16),
     )
 ]  # fmt: skip
+
+
+ROOM = GPUS.by_id[GPU].usable_bytes
 
 
 def made(*runs: MeasuredRun) -> Calibration:
@@ -72,7 +77,11 @@ def after(calibration: Calibration, run: MeasuredRun) -> tuple[float, float]:
 
 def truth(factor: float = 1.0) -> list[MeasuredRun]:
     plain = [run_of(recipe=recipe) for recipe in RECIPES]
-    return [read(run, tokens_per_s=modelled(run) * factor, allocated_bytes=allocated(run)) for run in plain]
+    fits = {True: allocated, False: lambda _: None}
+    return [
+        read(run, tokens_per_s=modelled(run) * factor, allocated_bytes=fits[allocated(run) < ROOM](run))
+        for run in plain
+    ]
 
 
 def test_runs_that_the_model_made_itself_change_nothing() -> None:
@@ -133,8 +142,8 @@ def test_memory_moves_the_constants_that_its_readings_bear_on() -> None:
 
 
 def test_readings_that_no_constant_explains_widen_the_interval_of_memory() -> None:
-    run = run_of(recipe=RECIPES[4])
-    (stack,) = made(read(run, allocated_bytes=round(1.4 * allocated(run)))).stacks
+    run = run_of(recipe=RECIPES[2])
+    (stack,) = made(read(run, allocated_bytes=round(1.55 * allocated(run)))).stacks
     assert stack.memory_spread is not None
     before, now = stack.memory_spread
     assert now > before + 0.1
@@ -175,6 +184,109 @@ def test_one_faster_row_makes_no_recipe_slower(factor: float, at: int, other: in
     slow, fast = made(read(run, tokens_per_s=speed)), made(read(run, tokens_per_s=speed * factor))
     judged = run_of(recipe=RECIPES[other])
     assert after(fast, judged)[0] >= after(slow, judged)[0] * (1 - 2e-4)
+
+
+@given(ratio=st.floats(0.21, 4.9), at=st.integers(0, len(RECIPES) - 1))
+@settings(max_examples=40, deadline=None)
+def test_the_only_run_lies_in_its_own_interval_however_far_off(ratio: float, at: int) -> None:
+    run = run_of(recipe=RECIPES[at])
+    measured = ratio * modelled(run)
+    found = made(read(run, tokens_per_s=measured))
+    (card,) = found.stacks[0].cards
+    assert not card.warnings
+    speed, sigma = after(found, run)
+    assert abs(math.log(measured / speed)) < 0.5 * Z90 * sigma
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75, 0.9, 1.1, 1.3, 2.0, 4.0])
+def test_one_run_moves_the_factor_by_nine_tenths_and_by_more_from_far(ratio: float) -> None:
+    run = run_of(recipe=RECIPES[2])
+    (card,) = made(read(run, tokens_per_s=ratio * modelled(run))).stacks[0].cards
+    share = math.log(card.factor) / math.log(ratio)
+    assert (0.8 if 0.7 < ratio < 1.4 else 0.9) < share < 1.0
+
+
+@given(ratios=st.lists(st.floats(0.25, 4.0), min_size=2, max_size=len(RECIPES)))
+@settings(max_examples=25, deadline=None)
+def test_four_runs_in_five_lie_in_the_interval_of_their_card(ratios: list[float]) -> None:
+    runs = [
+        read(run, tokens_per_s=modelled(run) * ratio)
+        for run, ratio in zip((run_of(recipe=recipe) for recipe in RECIPES), ratios, strict=False)
+    ]
+    found = made(*runs)
+    distances = []
+    for run in runs:
+        speed, sigma = after(found, run)
+        distances.append(abs(math.log((run.readings.tokens_per_s or 0.0) / speed)) / (Z90 * sigma))
+    assert sum(distance <= 1.0 for distance in distances) >= round(0.8 * len(runs))
+
+
+@given(factor=st.floats(1.01, 1.6), base=st.floats(0.25, 2.9), at=st.integers(0, len(RECIPES) - 1))
+@settings(max_examples=25, deadline=None)
+def test_far_off_too_a_faster_run_makes_its_own_recipe_faster(factor: float, base: float, at: int) -> None:
+    run = run_of(recipe=RECIPES[at])
+    slow, fast = (made(read(run, tokens_per_s=times * modelled(run))) for times in (base, base * factor))
+    assert after(fast, run)[0] / after(slow, run)[0] == pytest.approx(factor, rel=0.05)
+
+
+@pytest.mark.parametrize("wild", [0.25, 0.5, 2.0, 4.0])
+def test_a_wild_row_among_good_ones_does_not_carry_the_fit_and_is_named(wild: float) -> None:
+    runs = truth(1.1)
+    speed = (runs[1].readings.tokens_per_s or 0.0) * wild
+    found = made(*(read(run, tokens_per_s=speed) if at == 1 else run for at, run in enumerate(runs)))
+    (card,) = found.stacks[0].cards
+    assert card.factor == pytest.approx(1.1, rel=0.06)
+    (said,) = card.warnings
+    assert "does not belong to the others (hf on A100-SXM-80GB): run 1 (" in said
+
+
+def test_runs_of_one_recipe_that_differ_are_named_and_covered() -> None:
+    run = run_of(recipe=RECIPES[2])
+    runs = [read(run, tokens_per_s=times * modelled(run)) for times in (4.0, 0.25)]
+    found = made(*runs)
+    (card,) = found.stacks[0].cards
+    (said,) = card.warnings
+    assert said.startswith(f"Runs of the same recipe (hf on {GPU}) differ by a factor of 16: run 1 (")
+    assert ", run 0 (" in said
+    speed, sigma = after(found, run)
+    for one in runs:
+        assert abs(math.log((one.readings.tokens_per_s or 0.0) / speed)) <= Z90 * sigma
+    runs_of_it = calibrated(columns(run), np.array([GPU]), (card,))
+    judged = with_measured_speed(estimate_throughput(runs_of_it, SPEED), runs_of_it, np.array([GPU]), (card,), SPEED)
+    assert Basis.MEASURED.rank not in judged.basis
+    again = made(*(read(run, tokens_per_s=times * modelled(run)) for times in (1.0, 1.2)))
+    assert again.stacks[0].cards[0].warnings == ()
+
+
+@pytest.mark.parametrize("times", [1e-3, 0.19, 5.3, 1e3])
+def test_a_speed_out_of_bounds_is_refused_and_asks_for_its_unit(times: float) -> None:
+    good, run = truth()[0], run_of(recipe=RECIPES[2])
+    wrong = read(run, tokens_per_s=times * modelled(run), allocated_bytes=allocated(run))
+    words = r"tokens/s are .* times the model's \(0\.2 to 5 are believed\): are they tokens.*not of one GPU\?"
+    with pytest.raises(JobError, match=rf"test: runs = 1: at least one usable run \(run 0: .*{words}"):
+        made(wrong)
+    found = made(good, wrong)
+    assert [one.where for one in found.skipped] == ["run 1"]
+    assert found.stacks == made(good).stacks
+
+
+@pytest.mark.parametrize(
+    ("key", "read_bytes", "words"),
+    [
+        ("allocated_bytes", 40, "less than the weights alone (15 GiB a GPU)"),
+        ("reserved_bytes", 17_000, "less than the weights alone (15 GiB a GPU)"),
+        ("device_bytes", 90 * 2**30, "more than A100-SXM-80GB has (79.2 GiB a GPU)"),
+    ],
+)
+def test_memory_in_another_unit_is_left_out_and_said(key: str, read_bytes: int, words: str) -> None:
+    run = run_of(recipe=RECIPES[2])
+    found = made(read(run, tokens_per_s=modelled(run), **{key: read_bytes}))
+    (skipped,) = found.skipped
+    assert skipped.reason == f"{key} = {read_bytes:,} is {words}, and is not used: is it in bytes, and of one GPU?"
+    assert found.stacks[0].memory == ()
+    assert [one.reading for one in found.runs[0].readings] == ["tokens_per_s"]
+    with pytest.raises(JobError, match=r"at least one usable run .*is it in bytes"):
+        made(read(run, **{key: read_bytes}))
 
 
 def test_stacks_say_nothing_of_each_other() -> None:
@@ -239,10 +351,22 @@ def test_what_is_written_is_read_again_to_the_last_digit() -> None:
             -1.0,
             r"stacks\[0\]\.cards\[0\]\.speed_factor = -1\.0: a number",
         ),
-        (("stacks", 0, "cards", 0, "speed_factor"), float("nan"), r"speed_factor = nan: a number above 0"),
+        (("stacks", 0, "cards", 0, "speed_factor"), float("nan"), r"speed_factor = nan: a number of at least 0\.2"),
         (("stacks", 0, "cards", 0, "measured_speed", "method"), ["magic"], r"measured_speed\.method = .*lora-16bit"),
         (("stacks", 0, "cards", 0, "measured_speed", "gpus"), 8, r"measured_speed\.gpus = 8: a JSON object"),
         (("stacks", 0, "errors", 0, "rows"), 1.5, r"errors\[0\]\.rows = 1\.5: a whole number"),
+        (("stacks", 0, "cards", 0, "speed_factor"), 10**400, r"speed_factor = 1000.*at least 0\.2 and at most 5"),
+        (("stacks", 0, "cards", 0, "speed_factor"), 50.0, r"speed_factor = 50\.0: .*at most 5"),
+        (
+            ("stacks", 0, "cards", 0, "speed_sigma"),
+            1e9,
+            r"speed_sigma = 1000000000\.0: a number above 0 and at most 2\.6",
+        ),
+        (("stacks", 0, "cards", 0, "speed_rows"), 10**400, r"speed_rows = 'a number of more than 40 digits': a whole"),
+        (("stacks", 0, "cards", 0, "warnings"), [1], r"warnings = \[1\]: a list of texts"),
+        (("stacks", 0, "memory_sigma", "after"), 1e6, r"memory_sigma\.after = 1000000\.0: .*at most 3"),
+        (("stacks", 0, "speed_constants", 0, "after"), 1e9, r"speed_constants\[0\]\.after = .*: a number of at least"),
+        (("stacks", 0, "speed_constants", 0, "sigma_before"), 9.0, r"sigma_before = 9\.0: .*at most 2"),
         (("runs",), None, r"runs = .*: a list of objects"),
         (("model_sha256",), 3, r"model_sha256 = 3: a text"),
     ],
@@ -254,6 +378,13 @@ def test_a_damaged_calibration_names_file_and_key(path: tuple[Any, ...], value: 
         inner = inner[step]
     inner[path[-1]] = value
     with pytest.raises(JobError, match=r"calibration\.json: .*" + complaint):
+        parse_calibration(document, where="calibration.json")
+
+
+def test_a_card_that_is_there_twice_is_refused() -> None:
+    document = json.loads(json.dumps(calibration_document(made(truth()[1]))))
+    document["stacks"][0]["cards"] *= 2
+    with pytest.raises(JobError, match=r"stacks\[0\]\.cards = \['A100-SXM-80GB', 'A100-SXM-80GB'\]: each card once"):
         parse_calibration(document, where="calibration.json")
 
 

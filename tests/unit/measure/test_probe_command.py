@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from optimizer.measure import probe, probe_device
 from optimizer.measure.probe import ProbeResult, failed_run
 from optimizer.measure.probe_case import ProbeCase
 from optimizer.measure.record import Readings, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GRID = Path(__file__).parents[2] / "fixtures" / "probe-grid.toml"
 
@@ -70,8 +74,34 @@ def test_what_is_wrong_is_said_before_torch_is_asked_for(fails: object, words: l
 def test_without_the_extra_the_command_says_what_to_install(fails: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_device, "find_spec", lambda name: None)
     for words in (["--model", "llama-3.2-1b"], ["--grid", GRID, "--output-dir", "x"]):
-        assert "needs the extra: pip install 'tunefare[probe]'" in fails(*words)  # type: ignore[operator]
+        assert "tunefare probe needs the extra: pip install 'tunefare[probe]'" in fails(*words)  # type: ignore[operator]
     assert not Path("x").exists()
+
+
+def test_where_the_result_cannot_go_is_said_before_anything_is_measured(
+    fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_device, "find_spec", lambda name: None)
+    one = ("--model", "llama-3.2-1b", "--output")
+    says = "cannot be written (No such file or directory): the directory"
+    assert says in fails(*one, tmp_path / "no" / "RUN.json")
+    assert says in fails("--grid", GRID, "--output-dir", tmp_path / "x", "--output", tmp_path / "no" / "grid.json")
+    assert "(Is a directory): name a file" in fails(*one, tmp_path)
+    kept = tmp_path / "RUN.json"
+    kept.write_text("kept", encoding="utf-8")
+    assert "needs the extra" in fails(*one, kept)
+    assert kept.read_text(encoding="utf-8") == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["RUN.json"]
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_torch_is_loaded(
+    fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_device, "require_extra", lambda: None)
+    monkeypatch.setattr(probe_device, "require_gpu", lambda: pytest.fail("torch was loaded first"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    said = fails("--grid", GRID, "--output-dir", tmp_path / "file" / "results")
+    assert "a folder that this user may make and write in" in said
 
 
 def test_a_measured_case_is_text_and_a_file(

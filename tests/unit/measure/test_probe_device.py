@@ -244,7 +244,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setattr(probe_device, "find_spec", lambda name: None)
     with pytest.raises(ProbeUnavailable) as caught:
         require_extra()
-    assert str(caught.value).startswith("needs the extra: pip install 'tunefare[probe]' (torch, transformers, peft,")
+    assert str(caught.value).startswith("tunefare probe needs the extra: pip install 'tunefare[probe]' (torch, trans")
     assert caught.value.exit_code == 2
     with pytest.raises(ProbeUnavailable, match="pip install liger-kernel"):
         require_package("liger-kernel", "--loss fused", module="liger_kernel")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer.measure.record import MeasuredRun, Readings, RunStatus, parse_run, run_document
+from optimizer.measure.record_limits import LIMITS
 from optimizer.physics.axes import Objective, Precision, Stack, Tuning
 from optimizer.physics.recipe import Recipe
-from optimizer.workload.models import load_models
+from optimizer.workload.models import ModelSpec, load_models
 from providers.errors import JobError
 
 MODELS = load_models()
@@ -79,6 +80,15 @@ def test_any_recipe_survives(
     assert through_json(run) == run
 
 
+def test_every_figure_of_a_record_has_its_ends() -> None:
+    numbers = {f"model.{one.name}" for one in fields(ModelSpec) if str(one.type).split()[0] in {"int", "float"}}
+    numbers |= {f"recipe.{one.name}" for one in fields(Recipe) if str(one.type).split()[0] in {"int", "float"}}
+    assert numbers <= LIMITS.keys()
+    for name in MODELS.names():
+        run = replace(RUN, model=MODELS.resolve(name))
+        assert through_json(run) == run, name
+
+
 def changed(*path: str, value: object) -> dict[str, Any]:
     document = json.loads(json.dumps(run_document(RUN)))
     inner = document
@@ -95,7 +105,8 @@ def changed(*path: str, value: object) -> dict[str, Any]:
         (changed("schema", value="tunefare.plan/v1"), "schema"),
         (changed("model", value=None), "model"),
         (changed("model", "hidden", value="wide"), "model.hidden"),
-        (changed("model", "hidden", value=0), "model"),
+        (changed("model", "hidden", value=0), "model.hidden"),
+        (changed("model", "heads", value=31), "model"),
         (changed("model", "layout", value="mystery"), "model.layout"),
         (changed("model", "colour", value=1), "model.colour"),
         (changed("recipe", "stack", value="fortran"), "recipe.stack"),
@@ -113,6 +124,35 @@ def changed(*path: str, value: object) -> dict[str, Any]:
         (changed("readings", "allocated_bytes", value=0), "readings.allocated_bytes"),
         (changed("readings", "step_s", value=3), "readings.step_s"),
         (changed("readings", "mood", value=3), "readings.mood"),
+        (changed("readings", "tokens_per_s", value=1e300), "readings.tokens_per_s"),
+        (changed("readings", "tokens_per_s", value=float("nan")), "readings.tokens_per_s"),
+        (changed("readings", "allocated_bytes", value=10**17), "readings.allocated_bytes"),
+        (changed("readings", "step_s", value=[0.5, None]), "readings.step_s"),
+        (changed("readings", "step_s", value=[float("inf")]), "readings.step_s"),
+        (changed("model", "layout", value=["llama"]), "model.layout"),
+        (changed("model", "layout", value={"a": 1}), "model.layout"),
+        (changed("model", "layout", value=None), "model.layout"),
+        (changed("model", "layers", value=10**15), "model.layers"),
+        (changed("model", "vocab", value=10**5000), "model.vocab"),
+        (changed("machine", "gpus_per_node", value=10**12), "machine.gpus_per_node"),
+        (changed("machine", "nodes", value=10**5000), "machine.nodes"),
+        (changed("machine", "network_bytes_per_s", value=float("inf")), "machine.network_bytes_per_s"),
+        (changed("recipe", "seq_len", value=0), "recipe.seq_len"),
+        (changed("recipe", "seq_len", value=-5), "recipe.seq_len"),
+        (changed("recipe", "seq_len", value=10**400), "recipe.seq_len"),
+        (changed("recipe", "micro_batch", value=0), "recipe.micro_batch"),
+        (changed("recipe", "micro_batch", value=10**7), "recipe.micro_batch"),
+        (changed("recipe", "grad_accum", value=0), "recipe.grad_accum"),
+        (changed("recipe", "lora_rank", value=-4), "recipe.lora_rank"),
+        (changed("recipe", "lora_rank", value=0), "recipe.lora_rank"),
+        (changed("recipe", "prompt_tokens", value=-1), "recipe.prompt_tokens"),
+        (changed("recipe", "padding_factor", value=0.5), "recipe.padding_factor"),
+        (changed("recipe", "padding_factor", value=float("nan")), "recipe.padding_factor"),
+        (changed("recipe", "padding_factor", value=10**400), "recipe.padding_factor"),
+        (changed("recipe", "row_tokens", value=float("nan")), "recipe.row_tokens"),
+        (changed("recipe", "row_tokens", value=0), "recipe.row_tokens"),
+        (changed("recipe", "row_tokens", value=-3.0), "recipe.row_tokens"),
+        (changed("recipe", "row_tokens", value=2049), "recipe.row_tokens"),
     ],
 )
 def test_what_is_wrong_is_named(document: object, key: str) -> None:

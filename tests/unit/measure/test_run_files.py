@@ -84,6 +84,31 @@ def test_a_missing_file_an_empty_folder_and_bytes_are_named(tmp_path: Path) -> N
         read_run_files([tmp_path / "RUN.json"])
 
 
+def test_a_folder_without_a_run_is_named_beside_others_too(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    run = written(tmp_path / "RUN.json", document())
+    for paths in ([run, tmp_path / "empty"], [tmp_path / "empty", run]):
+        with pytest.raises(JobError, match=r"folder: path = '.*empty': JSON files with schema"):
+            read_run_files(paths)
+
+
+def test_a_run_of_another_version_in_a_folder_is_passed_over_and_named(tmp_path: Path) -> None:
+    later = written(tmp_path / "later.json", document(schema="tunefare.run/v2"))
+    with pytest.raises(JobError, match=r'later\.json: schema "tunefare\.run/v2": this version reads'):
+        read_run_files([tmp_path])
+    written(tmp_path / "RUN.json", document())
+    found = read_run_files([tmp_path])
+    assert (len(found.runs), [one.where for one in found.skipped]) == (1, [str(later)])
+
+
+def test_a_number_of_thousands_of_digits_is_named(tmp_path: Path) -> None:
+    text = json.dumps(document())
+    for name, whole in (("RUN.json", text), ("RUN.jsonl", f"{text}\n{text}")):
+        (tmp_path / name).write_text(whole.replace('"seq_len": 1024', '"seq_len": ' + "9" * 5000), encoding="utf-8")
+        with pytest.raises(JobError, match=r"recipe\.seq_len = 'a number of more than 40 digits': a whole number"):
+            read_run_files([tmp_path / name])
+
+
 def test_a_wrong_value_in_a_run_names_file_and_key(tmp_path: Path) -> None:
     wrong = document()
     wrong["recipe"]["stack"] = "homemade"

@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 	golden format clean
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -58,7 +58,7 @@ packaging: $(VENV)/.developer
 coverage: $(VENV)/.developer  ## line and branch coverage of the tests
 	$(BIN)/python -m pytest -q -n auto --cov --cov-report=term
 
-truth: $(VENV)/.developer  ## how far off the estimates are, against published runs
+truth: $(VENV)/.developer  ## how far off the estimates are, against published runs (a minute or two)
 	$(BIN)/python -m pytest -q -s tests/truth
 
 truth-tables: $(VENV)/.developer  ## rewrite the error tables of README and docs from the shipped rows

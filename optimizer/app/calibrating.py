@@ -35,6 +35,9 @@ MEASURED = "measured runs"
 """Where an error lies that is of the runs as a whole: no flag names them."""
 
 
+MOST_TOKENS_PER_S = 1e9
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stated:
     """A speed that a person or a trainer state says, of a run whose recipe and machine the flags describe.
@@ -67,6 +70,9 @@ def calibrate_files(
     known = load_tables() if tables is None else tables
     found = _read(files)
     runs = list(found.runs)
+    if stated.tokens_per_s is not None and not 0 < stated.tokens_per_s < MOST_TOKENS_PER_S:
+        allowed = f"a number above 0, below {MOST_TOKENS_PER_S:g}"
+        raise JobError(where=where, key="tokens_per_s", value=stated.tokens_per_s, allowed=allowed)
     if found.states or stated.tokens_per_s is not None:
         chosen = RecipeChoice() if recipe is None else recipe
         model, ran, machine = recipe_on_machine(
@@ -105,6 +111,7 @@ def _of_state(state: TrainerState, base: MeasuredRun, stated: Stated) -> NamedRu
     """Return the run that a trainer state and the flags describe together."""
     logged = logged_speed(state.document, where=state.where)
     recipe = base.recipe
+    _refuse_other_batch(state, base)
     rows_per_s = logged.per_s
     if logged.counted is Counted.STEPS:
         rows_per_s *= recipe.micro_batch * recipe.grad_accum * base.gpus
@@ -120,11 +127,19 @@ def _of_state(state: TrainerState, base: MeasuredRun, stated: Stated) -> NamedRu
     return NamedRun(where=state.where, run=run)
 
 
+def _refuse_other_batch(state: TrainerState, base: MeasuredRun) -> None:
+    """Raise JobError where the trainer state itself says another micro-batch, of one process or of all."""
+    document = state.document
+    logged = document.get("train_batch_size") if isinstance(document, dict) else None
+    said = base.recipe.micro_batch
+    if isinstance(logged, int) and logged > 0 and logged not in {said, said * base.gpus}:
+        allowed = f"the micro-batch that was said ({said}): one of the two is not of this run"
+        raise JobError(where=state.where, key="train_batch_size", value=logged, allowed=allowed)
+
+
 def _of_words(base: MeasuredRun, stated: Stated, where: str) -> NamedRun:
     """Return the run whose speed was stated in plain words."""
     speed = (stated.tokens_per_s or 0.0) * (base.gpus if stated.per_gpu else 1)
-    if not 0 < speed < 1e12:
-        raise JobError(where=where, key="tokens_per_s", value=stated.tokens_per_s, allowed="a number above 0")
     speed /= base.recipe.padding_factor if stated.padded else 1.0
     return NamedRun(where=where, run=replace(base, readings=Readings(tokens_per_s=speed), source="--tokens-per-s"))
 

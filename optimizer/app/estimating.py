@@ -141,7 +141,8 @@ def recipe_on_machine(
 ) -> tuple[ModelSpec, Recipe, Machine]:
     """Return what the input of `estimate` describes, without estimating it: a run whose speed somebody measured.
 
-    Errors as in `estimate_recipe`.
+    What decides the speed must be said: a default would be calibrated to as if it had been measured. Raises JobError
+    naming what is missing; other errors as in `estimate_recipe`.
     """
     ready = prepare(
         inputs,
@@ -155,8 +156,22 @@ def recipe_on_machine(
         searching=False,
         calibrating=False,
     )
-    chosen, gpu, gpus, nodes = _chosen(recipe_in_force(recipe, ready.inputs, flags, where=ready.where), ready)
+    recipe = recipe_in_force(recipe, ready.inputs, flags, where=ready.where)
+    _one_gpu(recipe, ready.job, ready.tables.gpus, ready.where)
+    _refuse_unsaid(recipe, ready)
+    chosen, gpu, gpus, nodes = _chosen(recipe, ready)
     return chosen.job.model, chosen.recipe, _machine(gpu, gpus, nodes, None)
+
+
+def _refuse_unsaid(recipe: RecipeChoice, ready: Prepared) -> None:
+    said = ready.inputs
+    length = said.seq_len or said.tokens_per_sample or said.dataset or said.prompt_tokens
+    needed = {"method": said.method, "stack": said.stack, "micro_batch": recipe.micro_batch, "seq_len": length}
+    missing = [key for key, value in needed.items() if not value]
+    if missing:
+        flags = ", ".join("--" + key.replace("_", "-") for key in missing)
+        allowed = f"said for a run that was measured ({flags}): a default is nobody's measurement"
+        raise JobError(where=ready.where, key=missing[0], value=None, allowed=allowed)
 
 
 def _chosen(recipe: RecipeChoice, ready: Prepared) -> tuple[ChosenRecipe, Gpu, int, int]:

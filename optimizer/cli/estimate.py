@@ -109,7 +109,7 @@ def one_gpu(flags: Flags) -> Flags:
     if not isinstance(names, list):
         return flags
     if len(names) != 1:
-        raise JobError(where=COMMAND_LINE, key="gpu", value=names, allowed="one GPU: estimate does not search")
+        raise JobError(where=COMMAND_LINE, key="gpu", value=names, allowed="one GPU: nothing is searched here")
     return {**flags, "gpu": names[0]}
 
 

@@ -66,8 +66,9 @@ def _stack_sections(stack: StackCalibration, style: Style) -> list[list[str]]:
 
 def _speed_pair(card: CardCalibration) -> tuple[str, str]:
     sigma = 0.0 if card.sigma is None else card.sigma
-    spread = f"80 % within x {_spread(-sigma)} to {_spread(sigma)}"
-    return card.gpu, f"{card.factor:.3g} times the model's tokens/s, from {plural(card.speed_rows, 'run')} ({spread})"
+    low, high = (card.factor * math.exp(SURE * end) for end in (-sigma, sigma))
+    spread = f"80 % within {low:.2f} to {high:.2f}"
+    return card.gpu, f"{card.factor:.2f} times the model's tokens/s ({spread}), from {plural(card.speed_rows, 'run')}"
 
 
 def _doubt(card: CardCalibration, style: Style) -> list[str]:
@@ -80,10 +81,6 @@ def _doubt(card: CardCalibration, style: Style) -> list[str]:
         )
         said += format_paragraph(text, style)
     return said
-
-
-def _spread(sigma: float) -> str:
-    return f"{math.exp(SURE * sigma):.2f}"
 
 
 def _errors_section(errors: Sequence[ReadingError], style: Style) -> list[str]:
@@ -189,8 +186,8 @@ def _figure(value: float) -> str:
 def _runs_section(runs: Sequence[UsedRun], style: Style) -> list[str]:
     columns = [
         Column(title="model", shrinks=True, smallest=10),
-        Column(title="machine", shrinks=True, smallest=12),
-        Column(title="method"),
+        Column(title="machine", shrinks=True, smallest=8),
+        Column(title="method", shrinks=True, smallest=8),
         Column(title="batch"),
         Column(title="reading"),
         Column(title="measured", right=True),
@@ -246,8 +243,10 @@ def _skipped_section(calibration: Calibration, style: Style) -> list[str]:
 
 
 def _next_section(file: str | None, style: Style) -> list[str]:
-    words = ["estimate", "...", "--calibrate-with", file or "RUN.json"]
-    return [format_heading("Next", "", style), *command_lines(words, style)]
+    keeping = [] if file else [*command_lines(["calibrate", "...", "--output", "measured.json"], style)]
+    using = [["estimate", "...", "--calibrate-with"], ["plan", "...", "--calibrate-with"]]
+    lines = [line for words in using for line in command_lines([*words, file or "measured.json"], style)]
+    return [format_heading("Next", "" if file else "keep it in a file, then use it", style), *keeping, *lines]
 
 
 def _per_cent(fraction: float) -> str:

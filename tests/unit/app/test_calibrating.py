@@ -423,3 +423,36 @@ def test_flags_beside_a_run_that_describes_itself_are_refused(measured: Callable
         calibrate_files([], stated=Stated(), where="test")
     with pytest.raises(JobError, match=r"tokens_per_s = -5\.0: a number above 0"):
         calibrate_files([], stated=Stated(tokens_per_s=-5.0), flags=said(), recipe=RecipeChoice(gpu=CARD), where="test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "recipe", "missing"),
+    [
+        ({"method": None}, {}, "--method"),
+        ({"stack": None}, {}, "--stack"),
+        ({"seq_len": None}, {}, "--seq-len"),
+        ({}, {"micro_batch": None}, "--micro-batch"),
+    ],
+)
+def test_what_decides_the_speed_must_be_said(
+    changes: dict[str, object], recipe: dict[str, object], missing: str
+) -> None:
+    flags = JobInput.from_mapping(
+        {"model": "llama-3.1-8b", "method": "lora", "stack": "hf", "seq_len": 2048, **changes}, where="test"
+    )
+    chosen = RecipeChoice(**{"gpu": CARD, "micro_batch": 4, **recipe})  # type: ignore[arg-type]
+    with pytest.raises(JobError, match=f"a run that was measured \\({missing}\\): a default is nobody's measurement"):
+        calibrate_files([], stated=Stated(tokens_per_s=3000.0), flags=flags, recipe=chosen, where="test")
+
+
+def test_a_trainer_state_that_says_another_batch_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "trainer_state.json"
+    log = [{"step": 10, "train_runtime": 100.0, "train_samples_per_second": 1.5, "train_steps_per_second": 0.1}]
+    state.write_text(json.dumps({"global_step": 10, "log_history": log, "train_batch_size": 8}), "utf-8")
+    flags = JobInput.from_mapping(
+        {"model": "llama-3.1-8b", "method": "lora", "stack": "hf", "seq_len": 2048}, where="test"
+    )
+    with pytest.raises(JobError, match=r"train_batch_size = 8: the micro-batch that was said \(4\)"):
+        calibrate_files(
+            [state], stated=Stated(), flags=flags, recipe=RecipeChoice(gpu=CARD, micro_batch=4), where="test"
+        )

@@ -247,7 +247,7 @@ def test_the_flag_at_fault_in_a_recipe_is_named(fails: Fails, words: tuple[str, 
 
 def test_an_estimate_takes_one_gpu(fails: Fails) -> None:
     line = fails(2, "estimate", *JOB, "--gpu", "T4", "--gpu", "L4")
-    assert line == "command line: --gpu = ['T4', 'L4']: one GPU: estimate does not search"
+    assert line == "command line: --gpu = ['T4', 'L4']: one GPU: nothing is searched here"
 
 
 def test_cases_that_cannot_be_read(fails: Fails, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ COMMANDS: tuple[tuple[list[str], float], ...] = (
     (["estimate", "--help"], 0.30),
     (["explain", "--help"], 0.30),
     (["calculate", "--help"], 0.30),
+    (["probe", "--help"], 0.30),
+    (["calibrate", "--help"], 0.30),
     (["methods", "--help"], 0.30),
     (["prices", "--help"], 0.30),
     (["prices", "list", "--help"], 0.30),

@@ -5,24 +5,9 @@ from __future__ import annotations
 import pytest
 
 from optimizer.app.case_machines import case_machine
-from optimizer.app.case_models import case_model, index_models
-from optimizer.app.case_parsing import Case, parse_case
-from optimizer.workload.models import load_models
+from optimizer.app.case_models import case_model
 from providers.errors import JobError, KnowledgeMissing
-from providers.gpus import load_gpus
-
-GPUS = load_gpus()
-MODELS = index_models(load_models())
-ROW = {
-    "model": "meta-llama/Llama-3.1-8B", "stack": "trl", "method": "lora", "precision": "bf16", "lora_rank": "16",
-    "target_modules": "q_proj,v_proj", "optimizer": "adamw", "micro_batch": "2", "grad_accum": "4", "seq_len": "2048",
-    "packing": "packed", "grad_checkpointing": "yes", "attention": "flash2", "gpu": "H100 80GB", "num_gpus": "1",
-}  # fmt: skip
-FULL = {"method": "full", "lora_rank": "", "target_modules": ""}
-
-
-def parsed(**changes: str) -> Case:
-    return parse_case({**ROW, **changes}, models=MODELS, gpus=GPUS)
+from tests.fixtures.case_rows import FULL, GPUS, MODELS, parsed
 
 
 @pytest.mark.parametrize(

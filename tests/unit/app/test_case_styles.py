@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.app.case_models import index_models
-from optimizer.app.case_parsing import Case, parse_case
-from optimizer.workload.models import load_models
 from providers.errors import KnowledgeMissing
-from providers.gpus import load_gpus
+from tests.fixtures.case_rows import FULL, parsed
 
-GPUS = load_gpus()
-MODELS = index_models(load_models())
-ROW = {
-    "model": "meta-llama/Llama-3.1-8B", "stack": "trl", "method": "lora", "precision": "bf16", "lora_rank": "16",
-    "target_modules": "q_proj,v_proj", "optimizer": "adamw", "micro_batch": "2", "grad_accum": "4", "seq_len": "2048",
-    "packing": "packed", "grad_checkpointing": "yes", "attention": "flash2", "gpu": "H100 80GB", "num_gpus": "1",
-}  # fmt: skip
-FULL = {"method": "full", "lora_rank": "", "target_modules": ""}
 QV, QKV = ("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj")
 QKVO = (*QKV, "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 SEVEN = (*QKVO, *MLP)
-
-
-def parsed(**changes: str) -> Case:
-    return parse_case({**ROW, **changes}, models=MODELS, gpus=GPUS)
 
 
 @pytest.mark.parametrize(

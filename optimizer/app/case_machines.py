@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from optimizer.physics.tabulate import Machine
+from providers.units import GIB
 
 from .case_fields import number, text, whole
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from providers.gpus import Gpu, GpuTable
 
-GIB = 2**30
 STAND_IN_GPU = "A100-SXM-80GB"
 """Only its size is used, to say whether a run fits; a row without a GPU gets no speed."""
 

@@ -48,7 +48,7 @@ def case_memory(cases: Sequence[Case], memory: MemoryColumns, constants: MemoryC
 
     return replace(
         memory,
-        allocated=_larger(widened("allocated", recipe, unbounded), memory.load_peak),
+        allocated=widened("allocated", recipe, unbounded).or_larger(memory.load_peak),
         reserved=widened("reserved", recipe, usable),
         device=widened("device", unread, usable),
         required=widened("required", recipe, unbounded),
@@ -82,14 +82,6 @@ def _widened(interval: Interval, shorter: Floats, longer: Floats, doubt: Floats,
         low=np.minimum(interval.low, interval.expected * np.exp(-down)),
         expected=interval.expected,
         high=np.maximum(interval.high, np.minimum(interval.expected * np.exp(up), ceiling)),
-    )
-
-
-def _larger(training: Interval, loading: Interval) -> Interval:
-    return Interval(
-        low=np.maximum(training.low, loading.low),
-        expected=np.maximum(training.expected, loading.expected),
-        high=np.maximum(training.high, loading.high),
     )
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from optimizer.workload.models import ModelTable
 
-GIB = 2**30
 HEAD_DIM = 128
 """Width of a head where a row states hidden and no heads: that of nearly every decoder from 7B on."""
 

@@ -16,6 +16,7 @@ from optimizer.physics.throughput import estimate_throughput
 from optimizer.search.calibrated import calibrated, with_measured_memory, with_measured_speed
 from providers.basis import BASES, Basis, weakest
 from providers.errors import TunefareError
+from providers.units import GIB
 
 from .calibration_in_force import calibrated_tables
 from .calibration_notes import reach
@@ -23,7 +24,7 @@ from .case_errors import compare_cases, errors_by_reading
 from .case_fields import number, text
 from .case_file import read_cases, write_cases
 from .case_memory import READINGS, case_memory
-from .case_models import GIB, index_models
+from .case_models import index_models
 from .case_parsing import Case, parse_case
 
 if TYPE_CHECKING:
@@ -173,8 +174,9 @@ def _evaluate(
         for part in (positions[:middle], positions[middle:]):
             _evaluate({position: cases[position] for position in part}, rows, predictions, tables)
         return
+    needed = memory.needed
     for index, position in enumerate(positions):
-        predictions[position] = _prediction(rows[position], cases[position], memory, speed, index)
+        predictions[position] = _prediction(rows[position], cases[position], memory, needed, speed, index)
 
 
 def _card_name(case: Case) -> str:
@@ -183,7 +185,7 @@ def _card_name(case: Case) -> str:
 
 
 def _prediction(
-    row: Mapping[str, str], case: Case, memory: MemoryColumns, speed: ThroughputColumns, index: int
+    row: Mapping[str, str], case: Case, memory: MemoryColumns, needed: Interval, speed: ThroughputColumns, index: int
 ) -> dict[str, str]:
     found = {"pred_load_peak_gib": _figure(memory.load_peak.expected[index] / GIB)}
     for reading in READINGS:
@@ -194,9 +196,8 @@ def _prediction(
     bases = [BASES[int(memory.basis[index])], *([Basis.ASSUMED] if case.assumed else [])]
     if case.size_known:
         usable = case.machine.gpu.usable_bytes
-        for key, quantile in (("pred_fits", "high"), ("pred_fits_expected", "expected")):
-            needed = max(float(getattr(part, quantile)[index]) for part in (memory.required, memory.load_required))
-            found[key] = "yes" if needed <= usable else "no"
+        for key, quantile in (("pred_fits", needed.high), ("pred_fits_expected", needed.expected)):
+            found[key] = "yes" if quantile[index] <= usable else "no"
     if case.gpu_known and math.isfinite(speed.tokens_per_s.expected[index]):
         bases.append(BASES[int(speed.basis[index])])
         for end, value in _ends(speed.tokens_per_s, index):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from providers.units import GIB
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from optimizer.report.answers import EstimateAnswer, PriceListAnswer
     from optimizer.search.results import Candidate, Plan
 
-GIB = 2**30
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 MICRO = Decimal(1_000_000)

@@ -119,15 +119,13 @@ def check_failed(rows: Sequence[Row], constants: MemoryConstants) -> tuple[Faile
     failed = [row for row in rows if row.run.status is RunStatus.OUT_OF_MEMORY]
     if not failed:
         return ()
-    memory = estimate_memory(lay_out(failed), constants)
-    expected = np.maximum(memory.required.expected, memory.load_required.expected)
-    high = np.maximum(memory.required.high, memory.load_required.high)
+    needed = estimate_memory(lay_out(failed), constants).needed
     return tuple(
         FailedRun(
             where=row.where,
             digest=row.digest,
-            needed_expected=float(round(expected[at])),
-            needed_high=float(round(high[at])),
+            needed_expected=float(round(needed.expected[at])),
+            needed_high=float(round(needed.high[at])),
             usable_bytes=float(row.machine.gpu.usable_bytes),
         )
         for at, row in enumerate(failed)

@@ -62,8 +62,5 @@ def required_bytes(runs: Sequence[MeasuredRun], constants: MemoryConstants) -> t
     Bytes per GPU, shape (n,) each.
     """
     seen = memory_readings(runs).runs
-    columns = estimate_memory(seen, constants)
-    expected, high = (
-        np.maximum(getattr(columns.required, end), getattr(columns.load_required, end)) for end in ("expected", "high")
-    )
-    return expected, high, seen.machine.usable_bytes
+    needed = estimate_memory(seen, constants).needed
+    return needed.expected, needed.high, seen.machine.usable_bytes

@@ -132,22 +132,11 @@ def fit_memory(
     )
 
 
-def allocated_at_peak(columns: MemoryColumns) -> Interval:
-    """Return the allocated peak since the start of the process: the load peak counts where it is the larger one."""
-    from optimizer.physics.results import Interval
-
-    training, loading = columns.allocated, columns.load_peak
-    return Interval(
-        low=np.maximum(training.low, loading.low),
-        expected=np.maximum(training.expected, loading.expected),
-        high=np.maximum(training.high, loading.high),
-    )
-
-
 def failed(runs: Sequence[MeasuredRun]) -> Bools:
     """Return which runs ran out of memory, shape (n,)."""
     return np.array([run.status is RunStatus.OUT_OF_MEMORY for run in runs])
 
 
 def _reading(columns: MemoryColumns, name: str) -> Interval:
-    return allocated_at_peak(columns) if name == "allocated" else getattr(columns, name)
+    """Return a reading, in bytes; torch's peak of the allocated runs from the start, so that loading may hold it."""
+    return columns.allocated.or_larger(columns.load_peak) if name == "allocated" else getattr(columns, name)

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from optimizer.workload.models import load_models
+from providers.units import GIB
 
 from .record import MeasuredRun, Readings, RunStatus
 from .table_rows import recipe_of
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from optimizer.workload.models import ModelTable
 
 TABLE = "memory_runs.csv"
-GIB = 2.0**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ import numpy as np
 from optimizer.physics.memory import estimate_memory
 from optimizer.physics.throughput import estimate_throughput
 from optimizer.search.calibrated import FACTORS
+from providers.units import GIB
 
 from .contradictions import figure
 from .memory_calibration import FITTED_READINGS, has_reading
@@ -32,7 +33,6 @@ LEAST_OF_WEIGHTS = 0.9
 """Share of the counted weights below which no run was read: blocks of quantised weights are counted roughly."""
 MOST_OF_USABLE = 1.02
 """Share of a card's usable memory beyond which none was read: the table has the least of what drivers show."""
-GIB = 2**30
 
 
 def plausible_rows(

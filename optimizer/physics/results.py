@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +21,14 @@ class Interval:
     low: Floats
     expected: Floats
     high: Floats
+
+    def or_larger(self, other: Interval) -> Interval:
+        """Return the larger of the two at each end, same unit, shape (n,)."""
+        return Interval(
+            low=np.maximum(self.low, other.low),
+            expected=np.maximum(self.expected, other.expected),
+            high=np.maximum(self.high, other.high),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,11 @@ class MemoryColumns:
     nvme: Interval
     basis: Codes
     """Index into `providers.basis.BASES`."""
+
+    @property
+    def needed(self) -> Interval:
+        """What must fit in the memory of a GPU, in bytes, shape (n,): the larger of training and loading."""
+        return self.required.or_larger(self.load_required)
 
 
 BOUNDS: tuple[str, ...] = (

@@ -205,7 +205,11 @@ def strays(runs: Runs, measured: MeasuredRange) -> dict[str, tuple[Bools, Floats
 
 def is_inside(runs: Runs, measured: MeasuredRange) -> Bools:
     """Return where runs lie inside what was measured in every property."""
-    outside: Bools = np.any(np.broadcast_arrays(*(where for where, _ in strays(runs, measured).values())), axis=0)
+    return _is_within(strays(runs, measured))
+
+
+def _is_within(found: Mapping[str, tuple[Bools, Floats]]) -> Bools:
+    outside: Bools = np.any(np.broadcast_arrays(*(where for where, _ in found.values())), axis=0)
     return ~outside
 
 
@@ -242,7 +246,7 @@ def with_measured_speed(
         widest = np.maximum(speed.sigma_log, card.sigma)
         sigma = np.where(here, np.minimum(np.sqrt(variance), widest), speed.sigma_log)
         spread, middle = np.exp(Z90 * sigma), speed.tokens_per_s.expected
-        inside = here & is_inside(runs, card.speed)
+        inside = here & _is_within(found)
         speed = replace(
             speed,
             tokens_per_s=Interval(low=middle / spread, expected=middle, high=middle * spread),

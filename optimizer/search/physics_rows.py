@@ -120,7 +120,7 @@ def evaluate_runs(job: Job, runs: Runs, tables: Tables, *, gpu: Names) -> Physic
         memory=memory,
         speed=speed,
         duration=duration,
-        needed_bytes=np.broadcast_to(np.maximum(memory.required.high, memory.load_required.high), shape),
+        needed_bytes=np.broadcast_to(memory.needed.high, shape),
         host_bytes=np.broadcast_to(memory.host.high, shape),
         nvme_bytes=np.broadcast_to(memory.nvme.high, shape),
         offloads=np.broadcast_to(runs.recipe.offload != code(Offload.NONE), shape),

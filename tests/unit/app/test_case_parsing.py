@@ -8,7 +8,7 @@ import pytest
 
 from optimizer.app.case_fields import number, whole
 from optimizer.app.case_machines import case_machine
-from optimizer.app.case_models import GIB, ModelIndex, case_model, index_models
+from optimizer.app.case_models import ModelIndex, case_model, index_models
 from optimizer.app.case_parsing import Case, parse_case
 from optimizer.physics.axes import (
     Attention,
@@ -25,6 +25,7 @@ from optimizer.physics.axes import (
 from optimizer.workload.models import load_models
 from providers.errors import JobError, KnowledgeMissing
 from providers.gpus import load_gpus
+from providers.units import GIB
 
 if TYPE_CHECKING:
     from providers.gpus import GpuTable

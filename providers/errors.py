@@ -10,6 +10,10 @@ LONGEST_SHOWN = 240
 """Characters of a wrong value that a message repeats: a long path fits, a pasted file does not."""
 
 
+LONGEST_SAMPLE = 2000
+"""Characters of an answer that was not understood, kept for whoever mends the parser."""
+
+
 class TunefareError(Exception):
     """An expected failure: one line with cause and next step, no traceback.
 
@@ -83,8 +87,23 @@ class ProviderUnavailable(ProviderError):
     """The source did not answer within the bounded retries."""
 
 
+class CredentialsRefused(ProviderError):
+    """The source does not accept the credentials, or they do not permit what was asked: never retried."""
+
+
 class ResponseChanged(ProviderError):
     """The source answered in a shape that the parser does not know: never retried, a raw sample is kept."""
+
+    def __init__(self, message: str, *, sample: str = "") -> None:
+        """`sample` is the beginning of what the source said; whoever stores it takes out secrets first."""
+        super().__init__(message)
+        self.sample = sample[:LONGEST_SAMPLE]
+
+
+class Interrupted(TunefareError):
+    """The user wants to stop: raised between two requests, so that nothing half done is kept."""
+
+    exit_code: ClassVar[int] = 130
 
 
 class SolverFailed(TunefareError):

@@ -23,6 +23,9 @@ EXCLUDING_FLAGS: Mapping[str, str] = MappingProxyType({
     "spot_not_below_on_demand": "a spot price that is not below the on-demand price",
     "confidential": "confidential computing: its slowdown is not modelled",
     "retired": "the provider has withdrawn the type",
+    "commitment": "rented for a fixed term, paid in advance",
+    "bid_floor": "a minimum bid, which is not a price",
+    "placeholder": "a price that stands for unknown",
 })  # fmt: skip
 """Flags that keep an offer from being a candidate, each with the reason in words."""
 
@@ -37,6 +40,9 @@ NOTICE_FLAGS: Mapping[str, str] = MappingProxyType({
     "foreign_currency": "not priced in USD: kept, never compared",
     "discounted": "the price includes a negotiated discount",
     "own": "from the user's own file",
+    "gpu_unknown": "the GPU table does not know the chip",
+    "limited_capacity": "the source says that little is left",
+    "price_held": "the newest price is in quarantine: the one before it is shown, with its own age",
 })  # fmt: skip
 """Flags that a reader should see, without effect on the choice."""
 
@@ -108,6 +114,8 @@ class Offer:
     disk_bytes: int | None = None
     network_bytes_per_s: float | None = None
     flags: tuple[str, ...] = ()
+    gpu_memory_bytes: int | None = None
+    """Memory of one GPU as the source states it, None where it states none: the gate holds it against the GPU table."""
     billing: BillingTerms | None = None
     """Terms of this very offer; None: those of its provider (`PriceSnapshot.billing_of`)."""
 

@@ -57,6 +57,8 @@ def _offer_line(offer: Offer, moments: dict[datetime, str]) -> str:
     if moment is None:
         moment = moments[offer.observed_at] = offer.observed_at.astimezone(UTC).isoformat()
     billing = _terms(offer.billing) if offer.billing else ""
+    if offer.gpu_memory_bytes is not None:
+        billing += f"{_SEPARATOR}{offer.gpu_memory_bytes}"
     return (
         f"offer{_SEPARATOR}{offer.provider}{_SEPARATOR}{offer.region}{_SEPARATOR}{offer.zone or ''}{_SEPARATOR}"
         f"{offer.instance_type}{_SEPARATOR}{offer.variant or ''}{_SEPARATOR}{offer.pricing_model}{_SEPARATOR}"

@@ -17,18 +17,39 @@ settings.register_profile("suite", derandomize=True, deadline=None)
 settings.register_profile("search", derandomize=False, deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-CLEARED_PREFIXES = ("TUNEFARE_", "AWS_", "GOOGLE_", "GCP_", "AZURE_", "OCI_", "RUNPOD_", "VAST_", "LAMBDA_", "VULTR_")
+CLEARED_PREFIXES = (
+    "TUNEFARE_", "AWS_", "GOOGLE_", "GCP_", "AZURE_", "OCI_", "RUNPOD_", "VAST_", "LAMBDA_", "VULTR_", "PG",
+    "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy",
+)  # fmt: skip
 
 
 def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
     raise AssertionError("a test tried to open a network connection")
 
 
+def _connect_here(self: socket.socket, address: Any) -> Any:
+    """Connect to this machine only: a Unix socket, or a loopback address."""
+    if isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+        raise AssertionError(f"a test tried to open a network connection to {address[0]}")
+    return _CONNECT(self, address)
+
+
+_CONNECT = socket.socket.connect
+
+
 @pytest.fixture(autouse=True)
-def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Block sockets, clear cloud variables and point every data directory at an empty folder."""
-    monkeypatch.setattr(socket.socket, "connect", _refuse)
-    monkeypatch.setattr(socket, "create_connection", _refuse)
+def _isolated(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Block sockets, clear cloud variables and point every data directory at an empty folder.
+
+    Tests marked `loopback` talk to servers that they start on this machine, and to nothing else.
+    """
+    if request.node.get_closest_marker("loopback"):
+        monkeypatch.setattr(socket.socket, "connect", _connect_here)
+    else:
+        monkeypatch.setattr(socket.socket, "connect", _refuse)
+        monkeypatch.setattr(socket, "create_connection", _refuse)
     for name in list(os.environ):
         if name.startswith(CLEARED_PREFIXES) and name != "TUNEFARE_UPDATE_GOLDEN":
             monkeypatch.delenv(name)

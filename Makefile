@@ -9,7 +9,7 @@ JOB    ?= docs/examples/llama-ner.toml
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help plan setup probe-env test check lint types contracts packaging coverage bench truth truth-tables calibrate \
+.PHONY: help plan setup probe-env test soak check lint types contracts packaging coverage bench truth truth-tables calibrate provider-docs \
 	golden format clean
 
 help:  ## list the targets
@@ -64,12 +64,19 @@ truth: $(VENV)/.developer  ## how far off the estimates are, against published r
 truth-tables: $(VENV)/.developer  ## rewrite the error tables of README and docs from the shipped rows
 	$(BIN)/python -m optimizer.measure.error_tables README.md docs/memory-model.md docs/time-model.md
 
+provider-docs: $(VENV)/.developer  ## rewrite what docs and .env.example say of the price sources
+	$(BIN)/python -m providers.documentation docs/providers.md .env.example
+
 calibrate: $(VENV)/.developer  ## refit the shipped constants from the shipped measurements
 	$(BIN)/python -m optimizer.measure.refit
+
+soak: $(VENV)/.developer  ## kills and races on the stores, a few minutes
+	$(BIN)/python -m pytest -q -s tests/soak
 
 bench: $(VENV)/.developer  ## the performance claims, as ratios measured in one run
 	$(BIN)/python benchmarks/search_kernel.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/price_store.py
 
 golden: $(VENV)/.developer  ## rewrite the golden files; read the diff before committing it
 	TUNEFARE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden

@@ -1,8 +1,9 @@
 """How old a price may be before one should stop believing it.
 
 Age counts from the moment at which the price was observed; a failed refresh does not renew it. `fresh` prices are used
-without remark, `stale` ones with a remark and a wider interval, `expired` ones only when they are all there is, or
-when the user asks for their pricing model by name.
+without remark, `stale` ones with their age beside them and a wider interval. `expired` live prices are left out of
+plans unless the user says how old a price may be; a bundled list has no refresh that would renew it, and an own price
+holds until its owner changes it: those are used at any age, which the answer states.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from providers.offer import PriceClass, PricingModel
 
@@ -42,9 +43,11 @@ class Limits:
             raise ValueError(f"freshness limits out of order: {self.fresh}, {self.stale}")
 
 
+FreshnessTable: TypeAlias = "Mapping[tuple[PriceClass, PricingModel], Limits]"
+
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
-LIMITS: Mapping[tuple[PriceClass, PricingModel], Limits] = MappingProxyType({
+LIMITS: FreshnessTable = MappingProxyType({
     (PriceClass.LIVE, PricingModel.ON_DEMAND): Limits(
         fresh=36 * _HOUR, stale=14 * _DAY, reason="one nightly refresh may be missed; on-demand prices rarely move"
     ),
@@ -73,7 +76,14 @@ LIMITS: Mapping[tuple[PriceClass, PricingModel], Limits] = MappingProxyType({
         fresh=365 * _DAY, stale=1095 * _DAY, reason="the term of a contract, one or three years"
     ),
 })  # fmt: skip
-"""The one table of thresholds. A bundled (`list`) spot price is never fresh."""
+"""The thresholds where nobody sets others. A bundled (`list`) spot price is never fresh, whatever the table says."""
+
+NEVER_FRESH = frozenset({(PriceClass.LIST, PricingModel.SPOT)})
+
+
+def in_force(stated: FreshnessTable) -> FreshnessTable:
+    """Return the whole table: the limits that were stated, the defaults for the rest."""
+    return MappingProxyType({**LIMITS, **stated})
 
 
 def age_of(observed_at: datetime, *, now: datetime) -> timedelta:
@@ -83,24 +93,30 @@ def age_of(observed_at: datetime, *, now: datetime) -> timedelta:
     return max(now.astimezone(UTC) - observed_at.astimezone(UTC), timedelta(0))
 
 
-def freshness(price_class: PriceClass, pricing_model: PricingModel, age: timedelta) -> Freshness:
+def freshness(
+    price_class: PriceClass, pricing_model: PricingModel, age: timedelta, table: FreshnessTable = LIMITS
+) -> Freshness:
     """Return how far a price of that class, pricing model and age can be believed."""
-    limits = LIMITS[price_class, pricing_model]
-    if age <= limits.fresh and not _never_fresh(price_class, pricing_model):
+    limits = table[price_class, pricing_model]
+    if age <= limits.fresh and (price_class, pricing_model) not in NEVER_FRESH:
         return Freshness.FRESH
     return Freshness.STALE if age <= limits.stale else Freshness.EXPIRED
 
 
-def offer_freshness(offer: Offer, *, now: datetime) -> Freshness:
+def offer_freshness(offer: Offer, *, now: datetime, table: FreshnessTable = LIMITS) -> Freshness:
     """Return how far the price of `offer` can be believed at `now`."""
-    return freshness(offer.price_class, offer.pricing_model, age_of(offer.observed_at, now=now))
+    return freshness(offer.price_class, offer.pricing_model, age_of(offer.observed_at, now=now), table)
 
 
-def usable_unasked(offer: Offer, *, now: datetime) -> bool:
+def usable_unasked(offer: Offer, *, now: datetime, table: FreshnessTable = LIMITS) -> bool:
     """Return whether a plan may use the offer when the user named no pricing model: spot only while its price is
     fresh (a bundled one never is), everything else at any age, which the answer then states."""
-    return offer.pricing_model is not PricingModel.SPOT or offer_freshness(offer, now=now) is Freshness.FRESH
+    return (
+        offer.pricing_model is not PricingModel.SPOT or offer_freshness(offer, now=now, table=table) is Freshness.FRESH
+    )
 
 
-def _never_fresh(price_class: PriceClass, pricing_model: PricingModel) -> bool:
-    return price_class is PriceClass.LIST and pricing_model is PricingModel.SPOT
+def has_expired(offer: Offer, *, now: datetime, table: FreshnessTable = LIMITS) -> bool:
+    """Return whether a plan leaves the offer out for its age, unless it is told how old a price may be: a live price
+    that has expired, and that a refresh would renew."""
+    return offer.price_class is PriceClass.LIVE and offer_freshness(offer, now=now, table=table) is Freshness.EXPIRED

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from .addresses import is_trusted, place_of
 from .errors import JobError
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class ProviderInfo:
 
     `name` is the provider's name in offers; `variables` is everything that the adapter may read from the environment;
     `extra` the extra of this distribution that brings its client. At most `pool` parts are fetched at once, at most
-    `requests_per_s` requests are sent. `live` says what is fetched, `unverified` what was not checked against the real
-    service, `permissions` the least that the account needs.
+    `requests_per_s` requests are sent. `volatile` sources list what can be had at the moment: a region that is empty or
+    half gone tonight is news, not a fault. `live` says what is fetched, `unverified` what was not checked against the
+    real service, `permissions` the least that the account needs.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ProviderInfo:
     extra: str | None = None
     pool: int = 4
     requests_per_s: float = 5.0
+    volatile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,15 +164,12 @@ class DeclaredVariables(Mapping[str, str]):
     """The environment as one adapter may see it: the variables that its `ProviderInfo` declares."""
 
     def __init__(self, info: ProviderInfo, environment: Mapping[str, str]) -> None:
-        """`environment` is the process's; empty values count as not set."""
-        self._values = {item.name: environment.get(item.name, "") for item in info.variables}
+        """`environment` is the process's; empty values count as not set, blanks around a value are no part of it."""
+        self._values = {item.name: environment.get(item.name, "").strip() for item in info.variables}
         self._provider = info.name
 
     def __getitem__(self, name: str) -> str:
-        if name not in self._values:
-            # Not a KeyError: `get` would turn that into its default.
-            raise LookupError(f"{self._provider} reads {name}, which its ProviderInfo does not declare")
-        if not self._values[name]:
+        if not self._declared(name):
             raise KeyError(name)
         return self._values[name]
 
@@ -180,7 +180,14 @@ class DeclaredVariables(Mapping[str, str]):
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return bool(self._values.get(str(name)))
+        return self._declared(name)
+
+    def _declared(self, name: object) -> bool:
+        """Return whether the variable is set. Raises LookupError where the adapter did not declare it."""
+        if name not in self._values:
+            # Not a KeyError: `get` would turn that into its default.
+            raise LookupError(f"{self._provider} reads {name}, which its ProviderInfo does not declare")
+        return bool(self._values[str(name)])
 
 
 def endpoint(context: FetchContext, variable: str, default: str) -> str:
@@ -191,9 +198,8 @@ def endpoint(context: FetchContext, variable: str, default: str) -> str:
     stated = context.environment.get(variable, "")
     if not stated:
         return default.rstrip("/")
-    local = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-    if not stated.startswith("https://") and not any(
-        stated == host or stated.startswith((f"{host}:", f"{host}/")) for host in local
-    ):
-        raise JobError(where="environment", key=variable, value=stated, allowed="an https:// address")
+    if not is_trusted(stated) or "?" in stated or "#" in stated:
+        # The message does not repeat a user part or a query: they may hold a password.
+        shown = place_of(stated)
+        raise JobError(where="environment", key=variable, value=shown, allowed="an https:// address, nothing behind it")
     return stated.rstrip("/")

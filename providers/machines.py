@@ -11,12 +11,15 @@ physics to say.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .offer import Offer
 
 MACHINE_COLUMNS: tuple[str, ...] = (
     "provider", "instance_type", "network_gbit_s", "disk_bytes", "network_source", "disk_source", "checked_on", "notes",
@@ -58,6 +61,27 @@ def load_machines() -> Mapping[tuple[str, str], MachineFacts]:
             raise ValueError(f"machines.csv line {number}: {' '.join(key)} stands here twice")
         machines[key] = facts
     return machines
+
+
+def complete_facts(offer: Offer) -> Offer:
+    """Return the offer with network and disks from the table where its source states none."""
+    if offer.disk_bytes is not None and offer.network_bytes_per_s is not None:
+        return offer
+    machine = _machines().get((offer.provider, offer.instance_type))
+    if machine is None:
+        return offer
+    return replace(
+        offer,
+        disk_bytes=machine.disk_bytes if offer.disk_bytes is None else offer.disk_bytes,
+        network_bytes_per_s=(
+            machine.network_bytes_per_s if offer.network_bytes_per_s is None else offer.network_bytes_per_s
+        ),
+    )
+
+
+@lru_cache(maxsize=1)
+def _machines() -> Mapping[tuple[str, str], MachineFacts]:
+    return load_machines()
 
 
 def _parse(row: list[str]) -> tuple[tuple[str, str], MachineFacts]:

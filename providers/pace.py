@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 30.0
+DOUBLINGS = 16
+
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
 class RateLimit:
@@ -21,7 +25,7 @@ class RateLimit:
 
     def __init__(self, per_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises ValueError for a rate that is not above 0."""
-        if per_s <= 0:
+        if not per_s > 0:  # not a number is no rate either
             raise ValueError(f"rate limit {per_s} is not above 0 requests a second")
         self._gap_s = 1.0 / per_s
         self._clock = clock
@@ -38,23 +42,23 @@ class RateLimit:
 
 
 def backoff_s(attempt: int, *, jitter: Callable[[], float] = random.random) -> float:
-    """Return how long to wait after the `attempt`-th failure (from 0), s: doubling, with full jitter above a half.
+    """Return how long to wait after the `attempt`-th failure (from 0), s: doubling, between half of that and all of it.
 
-    Full jitter: clients that failed together do not come back together.
+    `jitter` draws from 0 to 1: clients that failed together do not come back together.
     """
-    ceiling = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0**attempt)
+    ceiling = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempt, DOUBLINGS))
     return ceiling * (0.5 + 0.5 * jitter())
 
 
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """Return the seconds that a Retry-After header asks for (a number, or a date); None when it says nothing usable."""
     text = (value or "").strip()
-    if text.isascii() and text.isdigit() and len(text) <= 9:
+    if _SECONDS.fullmatch(text):
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
+    except (TypeError, ValueError, OverflowError, IndexError):  # whatever the header holds
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)

@@ -11,7 +11,7 @@ A name that comes with the program always means the program's own adapter.
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .base import ENTRY_POINT_GROUP, Provider
 from .errors import JobError, ProviderError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 DISTRIBUTION = "tunefare"
+LONGEST_REASON = 200
 
 
 def provider_names() -> tuple[str, ...]:
@@ -40,11 +41,13 @@ def load_provider(name: str) -> Provider:
         )
     try:
         provider = found[name].load()()
-    except Exception as err:  # whatever someone else's package does, it harms no other source
-        raise ProviderError(f"{name}: its adapter cannot be loaded ({type(err).__name__}: {err})") from err
-    if not isinstance(provider, Provider) or provider.info.name != name:
+        fits = isinstance(provider, Provider) and provider.info.name == name
+    except (Exception, SystemExit) as err:  # whatever someone else's package does, it harms no other source
+        reason = " ".join(f"{type(err).__name__}: {err}".split())[:LONGEST_REASON]
+        raise ProviderError(f"{name}: its adapter cannot be loaded ({reason})") from err
+    if not fits:
         raise ProviderError(f"{name}: {found[name].value} is not a price source of that name")
-    return provider
+    return cast("Provider", provider)
 
 
 def load_providers(names: Iterable[str] = ()) -> tuple[Provider, ...]:

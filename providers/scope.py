@@ -76,8 +76,10 @@ DROP_REASONS: dict[str, str] = {
     "ambiguous_parts": "a part of the machine has two prices that differ",
     "unknown_unit": "the unit of the price is not known",
     "bid_floor": "a minimum bid, which is not a price",
+    "not_in_force": "a price of another time: past, or still to come",
     "no_capacity": "not on offer at the moment",
     "unknown_shape": "which machine is meant is not known",
+    "beyond_cheapest": "a marketplace host dearer than the cheapest of its kind that are kept",
 }
 """Why a row of a source becomes no offer: code and words."""
 

@@ -26,3 +26,13 @@ def current_time(override: datetime | str | None = None, *, where: str = "comman
         except ValueError as err:
             raise JobError(where=where, key=key, value=override, allowed=str(err)) from err
     return moment.replace(microsecond=0)
+
+
+def moment_in_force(override: datetime | str | None, stated: str | None) -> datetime:
+    """Return the moment of a use case: `override` (`--now`) wins over `stated` (`TUNEFARE_NOW`), that over the clock.
+
+    Raises JobError as `current_time` does.
+    """
+    if override is None and stated is not None:
+        return current_time(stated, where="environment", key="TUNEFARE_NOW")
+    return current_time(override)

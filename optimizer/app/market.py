@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cache.store import BundledStore
 from providers.errors import JobError, PricesUnavailable
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from cache.store import PriceStore
     from providers.gpus import GpuTable
     from providers.offer import Offer, PriceSnapshot
+
+
+@runtime_checkable
+class OfferStore(Protocol):
+    """A store that can tell its offers without the digest that names them all."""
+
+    def offers(self, *, now: datetime) -> tuple[Offer, ...]:
+        """Return the offers known at `now`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +49,32 @@ def read_market(choice: MarketChoice, *, store: PriceStore | None, gpus: GpuTabl
     is what is really paid. `store` defaults to the bundled list. Raises JobError for `only_offers` without a file and
     for a discount on a provider without prices, PricesUnavailable (exit 9) when no price is left.
     """
+    known = (store or _bundled(gpus)).snapshot(now=now)
+    offers = _chosen(known.offers, choice, gpus, now)
+    return known if offers is known.offers else with_offers(known, offers)
+
+
+def read_offers(choice: MarketChoice, *, store: PriceStore, gpus: GpuTable, now: datetime) -> tuple[Offer, ...]:
+    """Return the offers of `read_market` without the digest that names them: for a list on a screen."""
+    known = store.offers(now=now) if isinstance(store, OfferStore) else store.snapshot(now=now).offers
+    return _chosen(known, choice, gpus, now)
+
+
+def _chosen(known: tuple[Offer, ...], choice: MarketChoice, gpus: GpuTable, now: datetime) -> tuple[Offer, ...]:
+    """Return own offers behind those of the store that they do not replace; `known` itself where nothing differs."""
     if choice.only_offers and choice.offers is None:
         raise JobError(where=choice.where, key="only_offers", value=True, allowed="needs --offers FILE.csv beside it")
-    known = (store or _bundled(gpus)).snapshot(now=now)
-    listed = () if choice.only_offers else _discounted(known.offers, choice)
+    listed = () if choice.only_offers else _discounted(known, choice)
     own = _own_offers(choice, gpus, now)
     if not listed and not own:
         place = f"{choice.offers} has no offer" if choice.only_offers else "the price list is empty"
         raise PricesUnavailable(
             f"no price is known: {place}; add rows to a CSV file and name it with --offers FILE.csv"
         )
-    if not own and listed is known.offers:
-        return known
+    if not own:
+        return listed
     replaced = {offer.key for offer in own}
-    offers = (*(offer for offer in listed if offer.key not in replaced), *own)
-    return with_offers(known, offers)
+    return (*(offer for offer in listed if offer.key not in replaced), *own)
 
 
 def known_names(wanted: Iterable[str], known: Iterable[str], *, key: str, where: str) -> tuple[str, ...]:

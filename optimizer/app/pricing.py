@@ -5,26 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache.freshness import age_of, offer_freshness
+from cache.freshness import age_of, in_force, offer_freshness
+from cache.store import BundledStore
 from optimizer.report.answers import PricedOffer, PriceListAnswer
 from optimizer.workload.job_limits import gpu_advice
 from providers.errors import JobError
 from providers.offer import PricingModel
 
-from .clock import current_time
+from .clock import moment_in_force
 from .gpu_table import load_gpu_table
-from .market import MarketChoice, known_names, read_market
+from .market import MarketChoice, known_names, read_market, read_offers
+from .price_store import opened
 from .settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
     from pathlib import Path
 
     from cache.store import PriceStore
     from providers.gpus import GpuTable
-    from providers.offer import Offer, PriceSnapshot
+    from providers.offer import Offer
 
     from .settings import Settings
 
@@ -52,63 +54,84 @@ def list_prices(
     settings: Settings | None = None,
     store: PriceStore | None = None,
     gpus: GpuTable | None = None,
+    limit: int = 0,
+    digest: bool = True,
 ) -> PriceListAnswer:
     """Return the offers that pass the filter, cheapest per GPU-hour first, each with the age of its price.
 
+    Live prices stand for the bundled ones of their scope. `limit` is how many offers to return, 0 for all; without
+    `digest` the answer does not name the snapshot that it comes from, which saves a tenth of the time.
     Offers in dollars come before those in other currencies, which are never compared with them. Offers that no plan
     takes (a slice of a GPU, an unknown chip) are listed too and say why. Raises JobError for an unknown GPU, provider,
     region or pricing model (naming what is known), PricesUnavailable (exit 9) when no price is known at all. A filter
     that leaves nothing is an empty list, not an error.
     """
-    in_force = load_settings() if settings is None else settings
+    stated = load_settings() if settings is None else settings
     table = load_gpu_table() if gpus is None else gpus
-    moment = _moment(now, in_force)
+    moment = moment_in_force(now, stated.now)
     choice = MarketChoice(
-        offers=in_force.offers if offers is None else offers,
-        only_offers=bool(in_force.only_offers if only_offers is None else only_offers),
-        discounts={**in_force.discounts, **(discounts or {})},
+        offers=stated.offers if offers is None else offers,
+        only_offers=bool(stated.only_offers if only_offers is None else only_offers),
+        discounts={**stated.discounts, **(discounts or {})},
         where=COMMAND_LINE,
     )
-    snapshot = read_market(choice, store=store, gpus=table, now=moment)
-    passing = _passing(snapshot, wanted or PriceFilter(), table)
+    if limit < 0:
+        raise JobError(where=COMMAND_LINE, key="limit", value=limit, allowed="a whole number, 0 for all")
+    known, sha256 = _known(choice, stated, table, moment, store=store, digest=digest)
+    listed = sorted(_passing(known, wanted or PriceFilter(), table), key=_cheapest_first)
+    ages = in_force(stated.freshness)
     return PriceListAnswer(
         made_at=moment,
         offers=tuple(
             PricedOffer(
                 offer=offer,
                 age_s=int(age_of(offer.observed_at, now=moment).total_seconds()),
-                freshness=offer_freshness(offer, now=moment).value,
+                freshness=offer_freshness(offer, now=moment, table=ages).value,
             )
-            for offer in sorted(passing, key=_cheapest_first)
+            for offer in (listed[:limit] if limit else listed)
         ),
-        total=len(snapshot.offers),
-        sha256=snapshot.sha256,
+        total=len(known),
+        sha256=sha256,
+        more=max(0, len(listed) - limit) if limit else 0,
     )
 
 
-def _moment(now: datetime | str | None, settings: Settings) -> datetime:
-    if now is None and settings.now is not None:
-        return current_time(settings.now, where="environment", key="TUNEFARE_NOW")
-    return current_time(now)
+def _known(
+    choice: MarketChoice,
+    stated: Settings,
+    gpus: GpuTable,
+    now: datetime,
+    *,
+    store: PriceStore | None,
+    digest: bool,
+) -> tuple[tuple[Offer, ...], str | None]:
+    """Return all offers, and the digest of them and of everything else that is known, where it is asked for."""
+    # Own offers alone need no database.
+    given = BundledStore(gpus) if store is None and choice.only_offers else store
+    with opened(stated, gpus, given) as here:
+        if not digest:
+            return read_offers(choice, store=here, gpus=gpus, now=now), None
+        snapshot = read_market(choice, store=here, gpus=gpus, now=now)
+        return snapshot.offers, snapshot.sha256
 
 
-def _passing(snapshot: PriceSnapshot, wanted: PriceFilter, gpus: GpuTable) -> list[Offer]:
-    chips = {_gpu_id(name, gpus) for name in wanted.gpus}
+def _passing(known: Sequence[Offer], wanted: PriceFilter, gpus: GpuTable) -> list[Offer]:
+    chips = {parse_gpu(name, gpus) for name in wanted.gpus}
     providers, regions = (
-        known_names(names, known, key=key, where=COMMAND_LINE)
-        for key, names, known in (
-            ("provider", wanted.providers, {offer.provider for offer in snapshot.offers}),
-            ("region", wanted.regions, {offer.region for offer in snapshot.offers}),
+        known_names(names, there, key=key, where=COMMAND_LINE)
+        for key, names, there in (
+            ("provider", wanted.providers, {offer.provider for offer in known}),
+            ("region", wanted.regions, {offer.region for offer in known}),
         )
     )
-    models = {_pricing_model(name) for name in wanted.pricing_models}
+    models = {parse_pricing_model(name) for name in wanted.pricing_models}
     if wanted.min_gpus < 1:
         raise JobError(
             where=COMMAND_LINE, key="min_gpus", value=wanted.min_gpus, allowed="a whole number of at least 1"
         )
     return [
         offer
-        for offer in snapshot.offers
+        for offer in known
         if (not chips or offer.gpu in chips)
         and (not providers or offer.provider in providers)
         and (not regions or offer.region in regions)
@@ -117,14 +140,16 @@ def _passing(snapshot: PriceSnapshot, wanted: PriceFilter, gpus: GpuTable) -> li
     ]
 
 
-def _gpu_id(name: str, gpus: GpuTable) -> str:
+def parse_gpu(name: str, gpus: GpuTable) -> str:
+    """Return the id of the GPU that a person named. Raises JobError for one that the table does not know."""
     gpu = gpus.resolve(name)
     if gpu is None:
         raise JobError(where=COMMAND_LINE, key="gpu", value=name, allowed=gpu_advice(name, gpus))
     return gpu.id
 
 
-def _pricing_model(name: str) -> PricingModel:
+def parse_pricing_model(name: str) -> PricingModel:
+    """Return the pricing model that a person named. Raises JobError for an unknown one."""
     try:
         return PricingModel(name.strip().lower().replace("-", "_"))
     except ValueError as err:

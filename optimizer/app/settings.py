@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,17 +11,24 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from providers.errors import JobError
+from providers.errors import JobError, ProviderError
+
+from .freshness_settings import read_freshness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cache.freshness import FreshnessTable
+
 PROJECT_FILE = "tunefare.toml"
 ENVIRONMENT_KEYS: tuple[str, ...] = (
     "TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_CALIBRATION", "TUNEFARE_NOW", "TUNEFARE_CONFIG",
+    "TUNEFARE_CACHE_URL", "TUNEFARE_PING_URL",
 )  # fmt: skip
 KNOWN_VARIABLES = frozenset({*ENVIRONMENT_KEYS, "TUNEFARE_TRACEBACK"})
-FILE_KEYS: tuple[str, ...] = ("offers", "only_offers", "calibration", "max_price_age", "discounts")
+FILE_KEYS: tuple[str, ...] = (
+    "offers", "only_offers", "calibration", "max_price_age", "cache_url", "discounts", "freshness",
+)  # fmt: skip
 
 Value = TypeVar("Value")
 
@@ -35,6 +43,8 @@ class Settings:
     `offers` is the CSV file of own machines; `only_offers` leaves the store out; `max_price_age` a duration like
     "30d"; `discounts` the fraction taken off by provider ("0.2" is 20 % off); `now` stands in for the clock.
     `calibration` names files of measured runs, or of calibrations, that estimates and plans are made with.
+    `cache_url` is where live prices are kept: the path of a SQLite file, or postgresql://... `freshness` holds the
+    limits of age that differ from `cache.freshness.LIMITS`. `ping_url` is told that a refresh ended.
     """
 
     offers: Path | None = None
@@ -43,6 +53,9 @@ class Settings:
     discounts: Mapping[str, Decimal] = field(default_factory=dict)
     now: str | None = None
     calibration: tuple[Path, ...] = ()
+    cache_url: str | None = None
+    freshness: FreshnessTable = field(default_factory=dict)
+    ping_url: str | None = None
 
 
 def load_settings(
@@ -51,8 +64,9 @@ def load_settings(
     """Return the settings in force; the arguments stand in for the process's environment and places in tests.
 
     Read are `$XDG_CONFIG_HOME/tunefare/config.toml` (or `TUNEFARE_CONFIG`), then `tunefare.toml` in the working
-    directory, then the environment; a later one wins key by key, discounts provider by provider. A path in a file is
-    relative to that file. Raises JobError for an unreadable file, an unknown key and a value of the wrong kind.
+    directory, then the environment; a later one wins key by key, discounts provider by provider, freshness kind by
+    kind. A path in a file is relative to that file. Raises JobError for an unreadable file, an unknown key and a value
+    of the wrong kind.
     """
     variables = os.environ if environment is None else environment
     here = Path.cwd() if directory is None else directory
@@ -70,10 +84,31 @@ def load_settings(
 def _refuse_unknown(variables: Mapping[str, str]) -> None:
     """Raise JobError for a variable of ours that means nothing: a typing error would be passed over in silence."""
     for name in sorted(variables):
-        if name.startswith("TUNEFARE_") and name not in KNOWN_VARIABLES:
+        if name.startswith("TUNEFARE_") and name not in KNOWN_VARIABLES and not _is_of_a_provider(name):
             close = get_close_matches(name, sorted(KNOWN_VARIABLES), n=1, cutoff=0.9)
             known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(KNOWN_VARIABLES))}"
             raise JobError(where="environment", key=name, value=variables[name], allowed=f"unknown variable; {known}")
+
+
+def _is_of_a_provider(variable: str) -> bool:
+    """Return whether a price source reads the variable: TUNEFARE_AZURE_ENDPOINT, or another that it declares."""
+    parts = variable.split("_")
+    if len(parts) < 3:
+        return False
+    from providers.registry import load_provider, provider_names  # looks at what is installed: not for every command
+
+    for name in provider_names():
+        prefix = f"TUNEFARE_{name.upper().replace('-', '_')}_"
+        if variable == f"{prefix}ENDPOINT":
+            return True
+        if variable.startswith(prefix):
+            try:
+                declared = load_provider(name).info.variables
+            except ProviderError:  # broken: a refresh says so
+                return True
+            if any(item.name == variable for item in declared):
+                return True
+    return False
 
 
 def config_directory(environment: Mapping[str, str], home: Path | None = None) -> Path:
@@ -98,6 +133,9 @@ def _over(base: Settings, top: Settings) -> Settings:
         discounts={**base.discounts, **top.discounts},
         now=base.now if top.now is None else top.now,
         calibration=top.calibration or base.calibration,
+        cache_url=base.cache_url if top.cache_url is None else top.cache_url,
+        freshness={**base.freshness, **top.freshness},
+        ping_url=base.ping_url if top.ping_url is None else top.ping_url,
     )
 
 
@@ -110,7 +148,20 @@ def _from_environment(environment: Mapping[str, str]) -> Settings:
         only_offers=None if only is None else _parse_switch(only),
         now=environment.get("TUNEFARE_NOW") or None,
         calibration=tuple(Path(one) for one in measured if one),
+        cache_url=environment.get("TUNEFARE_CACHE_URL") or None,
+        ping_url=_ping_url(environment.get("TUNEFARE_PING_URL")),
     )
+
+
+def _ping_url(value: str | None) -> str | None:
+    if not value:
+        return None
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value, re.ASCII):
+        # Not repeated: the address of a check is what authorises its report.
+        raise JobError(
+            where="environment", key="TUNEFARE_PING_URL", value="(not shown)", allowed="an http:// or https:// address"
+        )
+    return value
 
 
 def _parse_switch(value: str) -> bool:
@@ -137,7 +188,19 @@ def _read(path: Path) -> Settings:
         max_price_age=_typed(raw, "max_price_age", str, 'a duration like "30d"', path),
         discounts={name: _discount(name, value, path) for name, value in (discounts or {}).items()},
         calibration=_calibration(raw.get("calibration"), path),
+        cache_url=_cache_url(raw, path),
+        freshness=read_freshness(raw.get("freshness"), where=str(path)),
     )
+
+
+def _cache_url(raw: Mapping[str, object], path: Path) -> str | None:
+    allowed = "the path of a SQLite file, or postgresql://..."
+    stated = _typed(raw, "cache_url", str, allowed, path)
+    if stated is None or "://" in stated:
+        return stated
+    if not stated.strip():
+        raise JobError(where=str(path), key="cache_url", value=stated, allowed=allowed)
+    return str(path.parent / Path(stated).expanduser())
 
 
 def _calibration(value: object, path: Path) -> tuple[Path, ...]:

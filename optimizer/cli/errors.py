@@ -24,7 +24,7 @@ def report_failures(command: Callable[[], int], *, traceback: bool) -> int:
     try:
         code = command()
     except TunefareError as err:
-        code = _say(_in_flags(err), err.exit_code)
+        return _say(_in_flags(err), err.exit_code)
     except BrokenPipeError:
         # A reader that has seen enough (`--help | head`) is no failure.
         silence_stdout()

@@ -6,15 +6,18 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import typer
 
 PROGRAM = "tunefare"
 GC_THRESHOLD = 500_000
+LEFT_BEHIND = "tunefare-"
+"""How the names of threads begin that may still wait for an answer (`cache.workers`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,19 @@ def run() -> None:
     gc.set_threshold(GC_THRESHOLD)
     # Matrices here are small: on a busy machine the threads of NumPy's linear algebra cost ten times what they save.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, at once where a thread of a refresh still waits for an answer that nobody reads any more."""
+    import threading
+
+    if any(thread.name.startswith(LEFT_BEHIND) for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:

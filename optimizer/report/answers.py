@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -83,7 +83,16 @@ class PriceListAnswer:
     offers: tuple[PricedOffer, ...]
     total: int
     """Offers known before the filters."""
-    sha256: str
+    sha256: str | None
+    """The digest of everything known; None where nobody asked for it."""
+    more: int = 0
+    """Offers that pass the filters beyond those listed."""
+
+    def first(self, limit: int) -> PriceListAnswer:
+        """Return the list cut to its first `limit` offers; 0 for all of them."""
+        if not limit or limit >= len(self.offers):
+            return self
+        return replace(self, offers=self.offers[:limit], more=self.more + len(self.offers) - limit)
 
     @property
     def oldest_observed_at(self) -> datetime | None:

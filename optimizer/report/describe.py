@@ -115,6 +115,9 @@ FLAG_WORDS: Mapping[str, tuple[str, str]] = MappingProxyType({
     "foreign_currency": ("x", "not priced in USD"),
     "discounted": ("d", "negotiated discount"),
     "own": ("o", "from your own file"),
+    "gpu_unknown": ("n", "GPU not in the table"),
+    "limited_capacity": ("l", "little capacity left"),
+    "price_held": ("h", "held: a newer price is in quarantine"),
 })  # fmt: skip
 """Each flag that a reader should see: the mark that tables show, and the words."""
 

@@ -27,6 +27,7 @@ def prices_document(answer: PriceListAnswer) -> JsonObject:
         "made_at": moment(answer.made_at),
         "tool_version": VERSION,
         "offers": [_row(row, answer) for row in answer.offers],
+        "matching_offers": len(answer.offers) + answer.more,
         "known_offers": answer.total,
         "snapshot": {
             "sha256": answer.sha256,

@@ -38,7 +38,8 @@ class Column:
 
 def text_width(text: str) -> int:
     """Return how many terminal columns `text` takes: escapes and combining marks none, wide characters two."""
-    bare = ESCAPE.sub("", text)
+    # Most cells are plain ASCII; a list has a hundred thousand of them.
+    bare = ESCAPE.sub("", text) if "\x1b" in text else text
     if bare.isascii():
         return len(bare)
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in bare)

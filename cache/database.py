@@ -1,0 +1,200 @@
+"""Connects to SQLite or PostgreSQL, and brings the schema up to date. SQL is written once, for both.
+
+A URL is `postgresql://...`, or the path of a SQLite file (`sqlite:///path` too). Statements use `?` for parameters.
+A read sees one consistent state of the database from its first statement to its last; a write holds everybody else's
+writes off until it is committed whole, or not at all.
+
+Migrations are numbered SQL files, forward only, each applied in a transaction of its own. `room` names a set of them:
+other records may live in the same database under a schema history of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from .errors import StoreBusy, StoreDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+Value: TypeAlias = "int | float | str | None"
+Row: TypeAlias = "tuple[Any, ...]"
+
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+BUSY_S = 15.0
+"""How long to wait for another process's write before giving up."""
+
+
+class Session(Protocol):
+    """Runs statements within one transaction."""
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Return all rows of a query."""
+        ...
+
+    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
+        """Run a statement and return how many rows it touched."""
+        ...
+
+    def run_many(self, sql: str, values: Iterable[Sequence[Value]]) -> None:
+        """Run a statement once per row of values."""
+        ...
+
+
+class Database(Protocol):
+    """One database. `dialect` is sqlite or postgresql; `place` names it in messages, without a password."""
+
+    dialect: str
+    place: str
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """Return a session that sees one consistent state. Raises StoreBusy, StoreDamaged."""
+        ...
+
+    def writing(self, *, keep: bool = True) -> AbstractContextManager[Session]:
+        """Return the only writing session, committed at the end (undone without `keep`). Raises StoreBusy."""
+        ...
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Hold a lock between processes. Raises StoreBusy at once where another one holds it."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One step of the schema's history."""
+
+    version: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def open_database(url: str, *, create: bool) -> Database:
+    """Return the database at `url`, its schema untouched. Without `create` a SQLite file must exist.
+
+    Raises StoreBusy where PostgreSQL does not answer, StoreDamaged for a file that is no database or that cannot be
+    written.
+    """
+    if url.startswith(POSTGRES_SCHEMES):
+        from .postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
+    from .sqlite import SqliteDatabase
+
+    return SqliteDatabase(sqlite_path(url), create=create)
+
+
+def is_postgres(url: str) -> bool:
+    """Return whether `url` names a PostgreSQL server."""
+    return url.startswith(POSTGRES_SCHEMES)
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the file that `url` names."""
+    return Path(url.removeprefix("sqlite:///")).expanduser()
+
+
+def load_migrations(package: str, folder: str = "migrations", *, dialect: str) -> tuple[Migration, ...]:
+    """Return the numbered migrations of a package, in order. Raises ValueError for a gap in the numbers."""
+    found = []
+    for file in sorted(resources.files(package).joinpath(folder).iterdir(), key=lambda file: file.name):
+        number, _, name = file.name.removesuffix(".sql").partition("_")
+        if file.name.endswith(".sql"):
+            text = file.read_text(encoding="utf-8")
+            found.append(Migration(version=int(number), name=name, statements=_statements(text, dialect)))
+    if [item.version for item in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"migrations of {package}: the numbers {[item.version for item in found]} have a gap")
+    return tuple(found)
+
+
+def migrate(database: Database, migrations: Sequence[Migration], *, room: str, up_to: int | None = None) -> int:
+    """Bring the schema of `room` up to date (or to version `up_to`) and return its version.
+
+    Raises StoreDamaged for a database that a newer version of the program has written.
+    """
+    newest = migrations[-1].version
+    if schema_version(database, room=room) == newest:
+        return newest
+    with database.writing() as session:
+        session.run("CREATE TABLE IF NOT EXISTS tunefare_schema (room TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+        session.run("INSERT INTO tunefare_schema (room, version) VALUES (?, 0) ON CONFLICT (room) DO NOTHING", (room,))
+    version = 0
+    for migration in migrations:
+        if up_to is not None and migration.version > up_to:
+            break
+        with database.writing() as session:
+            # Read within the transaction: another process may have been faster.
+            version = int(session.rows("SELECT version FROM tunefare_schema WHERE room = ?", (room,))[0][0])
+            if version > newest:
+                raise StoreDamaged(
+                    f"{database.place} was written by a newer version of tunefare (schema {version}, known {newest}): "
+                    "upgrade, or name another store with TUNEFARE_CACHE_URL"
+                )
+            if version < migration.version:
+                for statement in migration.statements:
+                    session.run(statement)
+                version = migration.version
+                session.run("UPDATE tunefare_schema SET version = ? WHERE room = ?", (version, room))
+    return version
+
+
+def schema_version(database: Database, *, room: str) -> int:
+    """Return the version of the schema of `room`; 0 where there is none yet."""
+    with database.reading() as session:
+        if database.dialect == "sqlite":
+            there = session.rows("SELECT 1 FROM sqlite_master WHERE name = 'tunefare_schema'")
+        else:
+            there = session.rows("SELECT 1 WHERE to_regclass('tunefare_schema') IS NOT NULL")
+        if not there:
+            return 0
+        found = session.rows("SELECT version FROM tunefare_schema WHERE room = ?", (room,))
+        return int(found[0][0]) if found else 0
+
+
+def _statements(text: str, dialect: str) -> tuple[str, ...]:
+    """Return the statements of a migration; a remark that only SQLite understands is taken at its word there."""
+    if dialect == "sqlite":
+        text = text.replace("/*without rowid*/", "WITHOUT ROWID")
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
+    return tuple(part.strip() for part in "\n".join(lines).split(";") if part.strip())
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock on `path` (made if missing, never removed: a removed lock file can be held twice).
+
+    Raises StoreBusy at once where another process holds it. The system releases it when the process ends, however.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as err:
+        raise StoreDamaged(f"{path}: cannot be written ({err.strerror}): name another with TUNEFARE_CACHE_URL") from err
+    try:
+        _lock_at_once(handle, path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock_at_once(handle: int, path: Path) -> None:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as err:
+        raise StoreBusy(f"another process refreshes the prices ({path} is locked): try again when it is done") from err

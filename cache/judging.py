@@ -1,0 +1,125 @@
+"""Holds all batches of one source against what is stored: the judgement that a refresh and an import share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from providers.offer import PricingModel
+from providers.scope import OfferKey
+
+from .gate import GatePolicy, Judged, Known, Previous, class_medians, judge, on_demand_key
+from .quarantine import decisions_of, pending_moves
+from .quorum import QuorumPolicy, release_by_quorum
+from .rows import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from providers.gpus import GpuTable
+    from providers.offer import Offer
+    from providers.scope import Scope, ScopeBatch
+
+    from .database import Session
+    from .sql_store import ScopeState
+
+CROWD_REMEMBERED = timedelta(days=7)
+"""How long a jump that waits in quarantine counts towards a quorum of its family."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Whose batches are judged, and by which limits. `volatile` as in `ProviderInfo`."""
+
+    name: str
+    volatile: bool
+    gpus: GpuTable
+    now: datetime
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    quorum: QuorumPolicy = field(default_factory=QuorumPolicy)
+
+
+def judge_source(
+    session: Session,
+    source: Source,
+    batches: Sequence[ScopeBatch],
+    *,
+    states: Mapping[Scope, ScopeState],
+    listed: tuple[Offer, ...],
+) -> list[Judged]:
+    """Return the judgement on each batch of one source, in order, jumps released that a family makes together.
+
+    `listed` is the bundled list: the first live on-demand price of an offer is held against it.
+    """
+    known = _known(session, source, batches, states, listed)
+    judged = [judge(batch, one, source.gate) for batch, one in zip(batches, known, strict=True)]
+    if not any(row.reason == "price_jump" for one in judged for row in one.quarantined):
+        return judged
+    since = source.now - CROWD_REMEMBERED
+    pending = pending_moves(session, source.name, beside=[batch.scope for batch in batches], since=since)
+    return release_by_quorum(judged, dict(enumerate(known)), pending=pending, policy=source.quorum)
+
+
+def _known(
+    session: Session,
+    source: Source,
+    batches: Sequence[ScopeBatch],
+    states: Mapping[Scope, ScopeState],
+    listed: tuple[Offer, ...],
+) -> list[Known]:
+    """Return what each batch is held against."""
+    before = _stored_prices(session, source.name)
+    previous = {**_listed_prices(listed, source.name), **before}
+    on_demand = {
+        **_stored_on_demand(before, source.name),
+        **{
+            on_demand_key(offer): offer.unit_price_nano
+            for batch in batches
+            for offer in batch.offers
+            if offer.pricing_model is PricingModel.ON_DEMAND
+        },
+    }
+    medians = class_medians(listed)
+    return [
+        Known(
+            previous=previous,
+            on_demand=on_demand,
+            class_median=medians,
+            decisions=decisions_of(session, state.number) if state else {},
+            gpus=source.gpus,
+            last_rows=state.offers if state and state.batch_at else None,
+            last_at=seconds(state.batch_at) if state and state.batch_at else None,
+            refused_rows=state.refused_offers if state else 0,
+            refused_times=state.refused_times if state else 0,
+            volatile=source.volatile,
+        )
+        for state in (states.get(batch.scope) for batch in batches)
+    ]
+
+
+def _listed_prices(listed: tuple[Offer, ...], provider: str) -> dict[OfferKey, Previous]:
+    return {
+        OfferKey(*offer.key): Previous(price_nano=offer.unit_price_nano, currency=offer.currency)
+        for offer in listed
+        if offer.provider == provider and offer.pricing_model is PricingModel.ON_DEMAND and offer.unit_price_nano
+    }
+
+
+def _stored_prices(session: Session, provider: str) -> dict[OfferKey, Previous]:
+    rows = session.rows(
+        "SELECT s.provider, s.region, o.zone, o.instance_type, o.variant, s.pricing_model, o.price_nano, o.currency "
+        "FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id "
+        "WHERE s.provider = ? AND o.price_nano IS NOT NULL",
+        (provider,),
+    )
+    return {OfferKey(*row[:6]): Previous(price_nano=row[6], currency=row[7]) for row in rows}
+
+
+def _stored_on_demand(before: Mapping[OfferKey, Previous], provider: str) -> dict[tuple[str, str, str, str, str], int]:
+    return {
+        (provider, key.region, key.instance_type, key.variant, item.currency): item.price_nano
+        for key, item in before.items()
+        if key.pricing_model == PricingModel.ON_DEMAND.value
+    }

@@ -1,0 +1,110 @@
+"""SQLite as a `Database`: the store of one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .database import BUSY_S, file_lock
+from .errors import StoreBusy, StoreDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from .database import Row, Session, Value
+
+OLDEST_SQLITE = (3, 24, 0)
+"""With `ON CONFLICT DO UPDATE`."""
+
+
+class _SqliteSession:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
+        return self._connection.execute(sql, values).rowcount
+
+    def run_many(self, sql: str, values: Iterable[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, values)
+
+
+class SqliteDatabase:
+    """A SQLite file in WAL mode: readers see the last commit while another process writes."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        """Raises StoreDamaged where the file is missing (without `create`), is no database, or cannot be written."""
+        self.path = path
+        self.place = str(path)
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StoreDamaged(f"SQLite {sqlite3.sqlite_version} is too old: 3.24 or newer is needed")
+        try:
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            mode = "rwc" if create else "rw"
+            self._connection = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=BUSY_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # Safe against a killed process; the loss of power may cost the newest prices, and damages nothing.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+        except (sqlite3.Error, OSError) as err:
+            raise self._named(err) from err
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Return a session on one consistent state."""
+        with self._transaction("BEGIN") as session:
+            yield session
+
+    @contextmanager
+    def writing(self, *, keep: bool = True) -> Iterator[Session]:
+        """Return the only writing session."""
+        with self._transaction("BEGIN IMMEDIATE", end="COMMIT" if keep else "ROLLBACK") as session:
+            yield session
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock file beside the database."""
+        return file_lock(self.path.with_name(f"{self.path.name}.{name}.lock"))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self, begin: str, *, end: str = "COMMIT") -> Iterator[Session]:
+        try:
+            self._connection.execute(begin)
+            try:
+                yield _SqliteSession(self._connection)
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute(end)
+        except sqlite3.IntegrityError:
+            raise  # a bug of ours
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as err:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise self._named(err) from err
+
+    def _named(self, err: Exception) -> StoreBusy | StoreDamaged:
+        if isinstance(err, sqlite3.OperationalError) and ("locked" in str(err) or "busy" in str(err)):
+            return StoreBusy(f"{self.place} is locked by another process: try again")
+        if isinstance(err, sqlite3.DatabaseError) and ("not a database" in str(err) or "malformed" in str(err)):
+            return StoreDamaged(f"{self.place} is no price store ({err}): delete it, prices can be fetched again")
+        reason = getattr(err, "strerror", None) or str(err)
+        return StoreDamaged(f"{self.place} cannot be used ({reason}): name another store with TUNEFARE_CACHE_URL")

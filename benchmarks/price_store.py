@@ -18,16 +18,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
-from cache.gate import Known, Previous, class_medians, judge
-from cache.publishing import publish
-from cache.quarantine import remember
+from cache.fetching import Asking
+from cache.refresh import RefreshOrder, refresh
 from cache.sql_store import SqlStore, open_store
 from cache.store import BundledStore
+from providers.base import Account, FetchContext, FetchPart, FetchResult, ProviderInfo, Wanted
+from providers.bundled import load_bundled_offers
 from providers.gpus import load_gpus
 from providers.offer import NANO, Offer, PriceClass, PricingModel
 from providers.scope import OfferKey, Scope, ScopeBatch
 
 GPUS = load_gpus()
+LISTED = load_bundled_offers(GPUS)
 CHIPS = (
     "H100-SXM-80GB",
     "A100-SXM-80GB",
@@ -81,20 +83,43 @@ def moved(offers: list[Offer], rng: random.Random) -> list[Offer]:
     ]
 
 
-def night(store: SqlStore, offers: dict[Scope, list[Offer]], at: datetime, medians: dict[str, float]) -> None:
-    with store.writing() as session:
-        rows = session.rows(
-            "SELECT s.provider, s.region, o.zone, o.instance_type, o.variant, s.pricing_model, o.price_nano, o.currency "
-            "FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id WHERE o.price_nano IS NOT NULL"
+class Cloud:
+    """A source that answers at once."""
+
+    def __init__(self, name: str, offers: dict[Scope, list[Offer]]) -> None:
+        self.info = ProviderInfo(
+            name=name,
+            title=name,
+            account=Account.NONE,
+            pricing_models=tuple(PricingModel),
+            live="-",
+            unverified="-",
+            homepage="https://example.com",
         )
-        previous = {OfferKey(*row[:6]): Previous(price_nano=row[6], currency=row[7]) for row in rows}
-        for scope, found in offers.items():
-            known = Known(
-                previous=previous, on_demand={}, class_median=medians, decisions={}, gpus=GPUS, last_rows=PER_SCOPE
+        self._offers = offers
+
+    def parts(self, wanted: Wanted, context: FetchContext) -> list[FetchPart]:
+        return [FetchPart(name="everything")]
+
+    def fetch(self, part: FetchPart, context: FetchContext) -> FetchResult:
+        at = context.now()
+        return FetchResult(
+            batches=tuple(
+                ScopeBatch(scope=scope, observed_at=at, offers=tuple(found))
+                for scope, found in self._offers.items()
+                if scope.provider == self.info.name
             )
-            judged = judge(ScopeBatch(scope=scope, observed_at=at, offers=tuple(found)), known)
-            publish(session, judged, origin="refresh", stored_at=at)
-            remember(session, scope, judged.quarantined, at=at)
+        )
+
+    def quote(self, key: OfferKey, context: FetchContext) -> Offer | None:
+        raise NotImplementedError
+
+
+def night(store: SqlStore, offers: dict[Scope, list[Offer]], at: datetime) -> None:
+    clouds = [Cloud(f"cloud{number}", offers) for number in range(8)]
+    asking = Asking(gpus=GPUS, environment={}, now=lambda: at, wanted=Wanted())
+    report = refresh(store, clouds, RefreshOrder(asking=asking), listed=LISTED)
+    assert report.exit_code(allow_partial=False) == 0
 
 
 def best(call: object, times: int = 5) -> float:
@@ -126,13 +151,12 @@ def main() -> None:
         path = Path(folder) / "prices.sqlite3"
         store = open_store(str(path), BundledStore(GPUS), create=True)
         offers, rng = market(1), random.Random(2)
-        medians = class_medians(one for found in offers.values() for one in found)
-        first = best(lambda: night(store, offers, START, medians), times=1)
+        first = best(lambda: night(store, offers, START), times=1)
         took = []
         for number in range(1, nights + 1):
             offers = {scope: moved(found, rng) for scope, found in offers.items()}
             begun = perf_counter()
-            night(store, offers, START + timedelta(days=number), medians)
+            night(store, offers, START + timedelta(days=number))
             took.append(perf_counter() - begun)
         plain = best(lambda: sum(1 for _ in range(1_000_000)))
         print(f"reference: a million steps of a Python loop            {plain:8.4f} s")
@@ -142,10 +166,12 @@ def main() -> None:
         print(f"latest of all, as offers                                {latest:8.4f} s  {latest / plain:8.2f} x")
         columns = best(store.latest_columns)
         print(f"latest of all, as columns                               {columns:8.4f} s  {columns / plain:8.2f} x")
-        lookup = best(
-            lambda: store.find(gpu="H100-SXM-80GB", providers=["cloud3"], pricing_model=PricingModel.SPOT, min_gpus=8)
-        )
-        print(f"filtered lookup                                         {lookup:8.5f} s")
+        for words, filters in (
+            ("13 offers: a GPU in a region", {"gpu": "H100-SXM-80GB", "regions": ["region-4"]}),
+            ("325 offers: a GPU of a provider", {"gpu": "H100-SXM-80GB", "providers": ["cloud3"]}),
+        ):
+            lookup = best(lambda filters=filters: store.find(**filters))
+            print(f"lookup, {words:<47} {lookup:8.5f} s")
         key = OfferKey(*next(iter(offers.values()))[7].key)
         print(f"one offer by its key                                    {best(lambda: store.offer(key)):8.5f} s")
         whole = best(lambda: store.snapshot(now=START + timedelta(days=nights)))

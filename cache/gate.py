@@ -17,7 +17,7 @@ from providers.offer import NANO, PricingModel
 from providers.scope import OfferKey, ScopeBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from providers.gpus import GpuTable
     from providers.offer import Offer
@@ -26,6 +26,7 @@ REASONS: dict[str, str] = {
     "not_positive": "the price is not above zero",
     "duplicate_key": "the source states two prices for one offer",
     "currency_changed": "the currency is not that of the last batch",
+    "machine_changed": "the number of GPUs is not that of the last batch",
     "price_jump": "the price moved by more than the limit since the last batch",
     "unit_changed": "the price moved by a factor that looks like another unit (per GPU or node, cents, a month)",
     "placeholder": "far above every price of its class: a figure that stands for unknown",
@@ -65,10 +66,14 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Previous:
-    """The price that an offer had in the last batch of its scope (or in the bundled list, where there is none)."""
+    """The price that an offer had in the last batch of its scope (or in the bundled list, where there is none).
+
+    `gpu_count` is None where it is not to be compared: lists count the GPUs of a machine in ways of their own.
+    """
 
     price_nano: int
     currency: str
+    gpu_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,16 +164,11 @@ def judge(batch: ScopeBatch, known: Known, policy: GatePolicy | None = None) -> 
         before = known.previous.get(OfferKey(*offer.key))
         if before and before.currency == offer.currency:
             compared[family_of(offer)] += 1
-        suspect = _suspect(offers, before, known, policy)
+        suspect = _undecided(_suspects(offers, before, known, policy), known, policy)
         if suspect is None:
             published.append(_with_warnings(offer, known, policy))
-            continue
-        decision = known.decisions.get((suspect.key, suspect.reason))
-        if decision and _settles(decision, offer, policy) and decision.state == "released":
-            published.append(_with_warnings(offer, known, policy))
         else:
-            rejected = decision is not None and decision.state == "rejected" and _settles(decision, offer, policy)
-            held.append(replace(suspect, rejected=rejected))
+            held.append(suspect)
     return Judged(
         batch=batch,
         published=tuple(sorted(published, key=lambda offer: offer.key)),
@@ -229,11 +229,31 @@ def _by_key(offers: Iterable[Offer]) -> dict[OfferKey, list[Offer]]:
         same = found.setdefault(OfferKey(*offer.key), [])
         if offer not in same:
             same.append(offer)
+    for same in found.values():
+        if len(same) > 1:
+            same.sort(key=lambda offer: (-offer.unit_price_nano, repr(offer)))
     return found
 
 
-def _suspect(offers: list[Offer], before: Previous | None, known: Known, policy: GatePolicy) -> HeldRow | None:
-    """Return the row as held back, or None when nothing is wrong with it."""
+def _undecided(suspects: Iterable[HeldRow], known: Known, policy: GatePolicy) -> HeldRow | None:
+    """Return the row as held back for the first reason that nobody released; None when there is none.
+
+    The detail names the other reasons too: whoever releases the row releases it as a whole.
+    """
+    open_rows: list[HeldRow] = []
+    for suspect in suspects:
+        decision = known.decisions.get((suspect.key, suspect.reason))
+        settled = decision is not None and _settles(decision, suspect.offer, policy)
+        if not (settled and decision and decision.state == "released"):
+            open_rows.append(replace(suspect, rejected=settled))
+    if not open_rows:
+        return None
+    more = "".join(f"; also {row.reason}: {row.detail}" for row in open_rows[1:])
+    return replace(open_rows[0], detail=open_rows[0].detail + more)
+
+
+def _suspects(offers: list[Offer], before: Previous | None, known: Known, policy: GatePolicy) -> Iterator[HeldRow]:
+    """Yield the row as held back, once for each thing that is wrong with it. Of two prices it is the dearer."""
     offer = offers[0]
     previous = before.price_nano if before else None
 
@@ -242,40 +262,72 @@ def _suspect(offers: list[Offer], before: Previous | None, known: Known, policy:
 
     prices = sorted({item.unit_price_nano for item in offers})
     if len(prices) > 1:
-        return held("duplicate_key", " and ".join(_price(nano, offer) for nano in prices))
+        yield held("duplicate_key", " and ".join(_price(nano, offer) for nano in prices))
     if offer.unit_price_nano <= 0:
-        return held("not_positive", _price(offer.unit_price_nano, offer))
+        yield held("not_positive", _price(offer.unit_price_nano, offer))
+        return
     if mismatch := _memory(offer, known, policy):
-        return held("memory_mismatch", mismatch)
+        yield held("memory_mismatch", mismatch)
+    if before and before.gpu_count not in {None, offer.gpu_count}:
+        yield held("machine_changed", f"{offer.gpu_count} GPUs, before {before.gpu_count}")
     if before and before.currency != offer.currency:
-        return held("currency_changed", f"{offer.currency}, before {before.currency}")
-    if before and before.price_nano > 0:
-        move = offer.unit_price_nano / before.price_nano
-        if max(move, 1 / move) > policy.largest_move:
-            words = f"{_price(before.price_nano, offer)} to {_price(offer.unit_price_nano, offer)}"
-            unit = _unit_factor(max(move, 1 / move), offer.gpu_count, policy)
-            return held("unit_changed", f"{words}, a factor of {unit}") if unit else held("price_jump", words)
-    return _beyond_class(offer, before, known, policy, held_previous=previous)
+        yield held("currency_changed", f"{offer.currency}, before {before.currency}")
+    elif jump := _jump(offer, before, policy):
+        yield held(*jump)
+    elif beyond := _beyond_class(offer, before, known, policy):
+        yield held(*beyond)
 
 
-def _beyond_class(
-    offer: Offer, before: Previous | None, known: Known, policy: GatePolicy, *, held_previous: int | None
-) -> HeldRow | None:
-    """Return the row as held back where its price is out of all proportion to its class.
-
-    A price that stood in the last batch has passed already. Slices of a GPU are no measure.
-    """
-    if before or offer.currency != "USD" or "fractional" in offer.flags:
+def _jump(offer: Offer, before: Previous | None, policy: GatePolicy) -> tuple[str, str] | None:
+    """Return reason and detail where the price moved beyond the limit since the last batch."""
+    if not before or before.price_nano <= 0:
         return None
-    usual = known.class_median.get(offer.gpu or "", known.class_median.get(""))
+    move = offer.unit_price_nano / before.price_nano
+    if max(move, 1 / move) <= policy.largest_move:
+        return None
+    words = f"{_price(before.price_nano, offer)} to {_price(offer.unit_price_nano, offer)}"
+    unit = _unit_factor(max(move, 1 / move), offer.gpu_count, policy)
+    return ("unit_changed", f"{words}, a factor of {unit}") if unit else ("price_jump", words)
+
+
+def _beyond_class(offer: Offer, before: Previous | None, known: Known, policy: GatePolicy) -> tuple[str, str] | None:
+    """Return reason and detail where the price is out of all proportion to its class.
+
+    One that stood there in the last batch has passed already; small steps do not lead there. Slices of a GPU are no
+    measure.
+    """
+    if offer.currency != "USD" or "fractional" in offer.flags:
+        return None
+    usual = _class_price(offer.gpu, known)
     if not usual:
         return None
-    ratio = offer.unit_price_nano / offer.gpu_count / usual
-    if 1 / policy.placeholder <= ratio <= policy.placeholder:
+    # Old cards that the table does not know go for cents; they are no candidates.
+    least = 1 / policy.placeholder if offer.gpu else 0.0
+
+    def outside(nano: int) -> float:
+        ratio = nano / offer.gpu_count / usual
+        return 0.0 if least <= ratio <= policy.placeholder else ratio
+
+    ratio = outside(offer.unit_price_nano)
+    if not ratio or (before and outside(before.price_nano)):
         return None
-    reason = "placeholder" if ratio > 1 else "far_below_class"
-    detail = f"{_price(offer.unit_price_nano, offer)}, {ratio:.3g} times the median of its class"
-    return HeldRow(offer=offer, reason=reason, detail=detail, previous_nano=held_previous)
+    words = f"{_price(offer.unit_price_nano, offer)}, {ratio:.3g} times the median of its class"
+    return ("placeholder" if ratio > 1 else "far_below_class", words)
+
+
+def _class_price(gpu: str | None, known: Known) -> float | None:
+    """Return the usual price of one GPU-hour in billionths of a dollar: of that GPU, else of those of its size."""
+    own = known.class_median.get(gpu or "")
+    if own or gpu is None:
+        return own
+    table = known.gpus.by_id
+    size = table[gpu].memory_nameplate_gb
+    kin = [
+        price
+        for other, price in known.class_median.items()
+        if other in table and size / 2 <= table[other].memory_nameplate_gb <= size * 2
+    ]
+    return median(kin) if kin else known.class_median.get("")
 
 
 def _memory(offer: Offer, known: Known, policy: GatePolicy) -> str | None:

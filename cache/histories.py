@@ -59,8 +59,9 @@ def recorded_offers(session: Session, *, until: datetime) -> list[Recorded]:
 
 def _recorded(row: Row, batches: Mapping[int, int]) -> Recorded:
     scope, own_age, changed, times, price = row[11:]
-    batch = max(changed, batches.get(scope, changed))
-    held = price is not None and own_age is not None and changed <= own_age < batch
+    # A price that was released from quarantine counts from then on: its batch is older than the change.
+    batch = batches.get(scope, changed)
+    held = price is not None and own_age is not None and own_age < batch
     return Recorded(
         number=row[0],
         key=OfferKey(*row[1:7]),

@@ -15,16 +15,18 @@ from .quorum import QuorumPolicy, release_by_quorum
 from .rows import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from providers.gpus import GpuTable
     from providers.offer import Offer
     from providers.scope import Scope, ScopeBatch
 
-    from .database import Session
+    from .database import Row, Session
     from .sql_store import ScopeState
 
+GONE_REMEMBERED = timedelta(days=30)
+"""How long an offer that is gone keeps a last price, against which it is held when it comes back."""
 CROWD_REMEMBERED = timedelta(days=7)
 """How long a jump that waits in quarantine counts towards a quorum of its family."""
 
@@ -71,7 +73,8 @@ def _known(
 ) -> list[Known]:
     """Return what each batch is held against."""
     before = _stored_prices(session, source.name)
-    previous = {**_listed_prices(listed, source.name), **before}
+    gone = _gone_prices(session, source.name, since=source.now - GONE_REMEMBERED)
+    previous = {**_listed_prices(listed, source.name), **gone, **before}
     on_demand = {
         **_stored_on_demand(before, source.name),
         **{
@@ -109,12 +112,30 @@ def _listed_prices(listed: tuple[Offer, ...], provider: str) -> dict[OfferKey, P
 
 def _stored_prices(session: Session, provider: str) -> dict[OfferKey, Previous]:
     rows = session.rows(
-        "SELECT s.provider, s.region, o.zone, o.instance_type, o.variant, s.pricing_model, o.price_nano, o.currency "
-        "FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id "
+        "SELECT s.provider, s.region, o.zone, o.instance_type, o.variant, s.pricing_model, o.price_nano, o.currency, "
+        "o.gpu_count FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id "
         "WHERE s.provider = ? AND o.price_nano IS NOT NULL",
         (provider,),
     )
-    return {OfferKey(*row[:6]): Previous(price_nano=row[6], currency=row[7]) for row in rows}
+    return _previous(rows)
+
+
+def _gone_prices(session: Session, provider: str, *, since: datetime) -> dict[OfferKey, Previous]:
+    """Return the last price of each offer that went after `since`: a night's absence is no way past the gate."""
+    rows = session.rows(
+        "SELECT s.provider, s.region, o.zone, o.instance_type, o.variant, s.pricing_model, h.price_nano, o.currency, "
+        "o.gpu_count FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id "
+        "JOIN price_history h ON h.offer_id = o.id AND h.at = (SELECT MAX(at) FROM price_history "
+        "WHERE offer_id = o.id AND price_nano IS NOT NULL) "
+        "WHERE s.provider = ? AND o.price_nano IS NULL "
+        "AND (SELECT MAX(at) FROM price_history WHERE offer_id = o.id) >= ?",
+        (provider, seconds(since)),
+    )
+    return _previous(rows)
+
+
+def _previous(rows: Iterable[Row]) -> dict[OfferKey, Previous]:
+    return {OfferKey(*row[:6]): Previous(price_nano=row[6], currency=row[7], gpu_count=row[8]) for row in rows}
 
 
 def _stored_on_demand(before: Mapping[OfferKey, Previous], provider: str) -> dict[tuple[str, str, str, str, str], int]:

@@ -84,7 +84,8 @@ def publish(session: Session, judged: Judged, *, origin: str, stored_at: datetim
     session.run(
         "INSERT INTO price_batches (scope_id, at, stored_at, offers, changed, gone, held, origin) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (scope_id, at) DO UPDATE SET stored_at = excluded.stored_at, "
-        "offers = excluded.offers, changed = excluded.changed, gone = excluded.gone, held = excluded.held",
+        "offers = excluded.offers, changed = excluded.changed, gone = excluded.gone, held = excluded.held, "
+        "origin = excluded.origin",
         (scope_id, at, seconds(stored_at), offers, added + changed, len(gone), len(held), origin),
     )
     return Published(
@@ -114,11 +115,14 @@ def confirm(session: Session, scopes: Iterable[Scope], *, at: datetime, stored_a
     return confirmed
 
 
-def put_price(session: Session, scope_id: int, offer: Offer) -> None:
-    """Publish one offer outside a batch: a row released from quarantine, with the moment at which it was observed."""
+def put_price(session: Session, scope_id: int, offer: Offer, *, since: datetime) -> None:
+    """Publish one offer outside a batch: a row released from quarantine, with the moment at which it was observed.
+
+    Its history says that the price counts from `since` on: a plan made before saw the one before.
+    """
     at = seconds(offer.observed_at)
     known = _known_rows(session, scope_id)
-    _write_offers(session, scope_id, at, [offer], known)
+    _write_offers(session, scope_id, max(at, seconds(since)), [offer], known)
     session.run(
         "UPDATE price_offers SET seen_at = ? WHERE scope_id = ? AND instance_type = ? AND zone = ? AND variant = ?",
         (at, scope_id, *_place(offer)),
@@ -249,11 +253,18 @@ def _write_offers(
 
 
 def _write_history(session: Session, changes: Iterable[tuple[int, int, int | None]]) -> None:
-    """Write changes: the number of the offer, the moment, the price."""
+    """Write changes: the number of the offer, the moment, the price.
+
+    What is dated later was released from quarantine while this batch was on its way: the batch is the last word.
+    """
+    changes = list(changes)
+    session.run_many(
+        "DELETE FROM price_history WHERE offer_id = ? AND at > ?", [(number, at) for number, at, _ in changes]
+    )
     session.run_many(
         "INSERT INTO price_history (offer_id, at, price_nano) VALUES (?, ?, ?) "
         "ON CONFLICT (offer_id, at) DO UPDATE SET price_nano = excluded.price_nano",
-        list(changes),
+        changes,
     )
 
 

@@ -107,7 +107,7 @@ def decide(session: Session, number: int, *, release: bool, at: datetime, note: 
 
     A released row is published at once where the newest batch of its scope held it; one that was rejected long ago, and
     that the source no longer states, only passes when it comes back. Raises JobError for a number that is not there or
-    already decided.
+    already decided, and for the release of a price of zero.
     """
     found = session.rows(f"SELECT {_COLUMNS} {_FROM} WHERE q.id = ?", (number,))
     open_states = {"pending", "rejected"} if release else {"pending"}
@@ -117,13 +117,17 @@ def decide(session: Session, number: int, *, release: bool, at: datetime, note: 
             where="quarantine", key="number", value=number, allowed=f"{state}: see tunefare prices quarantine list",
         )  # fmt: skip
     row = _row(found[0])
+    if release and row.offer.unit_price_nano <= 0:
+        raise JobError(
+            where="quarantine", key="number", value=number, allowed="no price of zero: it stands for an unknown one",
+        )  # fmt: skip
     session.run(
         "UPDATE price_quarantine SET state = ?, decided_at = ?, note = ? WHERE id = ?",
         ("released" if release else "rejected", seconds(at), note, number),
     )
     scope_id = int(found[0][1])
     if release and (confirmed_at := _stands_until(session, scope_id, row)):
-        put_price(session, scope_id, replace(row.offer, observed_at=confirmed_at))
+        put_price(session, scope_id, replace(row.offer, observed_at=confirmed_at), since=at)
     return row
 
 

@@ -101,7 +101,7 @@ def requote(
 def _known(key: OfferKey, offer: Offer, offers: Iterable[Offer], store: PriceStore, asking: Asking) -> Known:
     offers = tuple(offers)
     previous = {
-        OfferKey(*one.key): Previous(price_nano=one.unit_price_nano, currency=one.currency)
+        OfferKey(*one.key): Previous(price_nano=one.unit_price_nano, currency=one.currency, gpu_count=one.gpu_count)
         for one in offers
         if one.key == offer.key
     }

@@ -114,56 +114,44 @@ class SqlStore:
 
     def snapshot(self, *, now: datetime) -> PriceSnapshot:
         """Return the prices known at `now`; see `PriceStore.snapshot`."""
+        return self.snapshot_and_batches(now=now)[0]
+
+    def snapshot_and_batches(self, *, now: datetime) -> tuple[PriceSnapshot, dict[Scope, datetime]]:
+        """Return `snapshot`, and the moment of the batch that each live scope of it is from."""
         bundled = self._bundled.snapshot(now=now)
-        offers = self._over(bundled.offers, now)
-        return bundled if offers is bundled.offers else with_offers(bundled, offers)
+        with self.reading() as session:
+            offers = _over(session, bundled.offers, now)
+            batches = _batches(session, seconds(now))
+        return bundled if offers is bundled.offers else with_offers(bundled, offers), batches
 
     def offers(self, *, now: datetime, providers: Collection[str] = ()) -> tuple[Offer, ...]:
         """Return the offers of `snapshot` (of `providers`, where some are named) without the digest of them all."""
         listed = self._bundled.snapshot(now=now).offers
         if providers:
             listed = tuple(offer for offer in listed if offer.provider in providers)
-        return self._over(listed, now, providers)
+        with self.reading() as session:
+            return _over(session, listed, now, providers)
 
     def places(self, *, now: datetime) -> Counter[tuple[str, str]]:
         """Return how many offers are known by provider and region, without reading them."""
         with self.reading() as session:
-            if session.rows("SELECT 1 FROM price_scopes WHERE batch_at > ?", (seconds(now),)):
-                return Counter((offer.provider, offer.region) for offer in self.offers(now=now))
+            newer = session.rows("SELECT 1 FROM price_scopes WHERE batch_at > ?", (seconds(now),))
             scopes = _scopes(session, "batch_at IS NOT NULL", ())
             live = session.rows(
                 "SELECT s.provider, s.region, COUNT(*) FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id "
                 "WHERE o.price_nano IS NOT NULL GROUP BY s.provider, s.region"
             )
+        if newer:  # what was known then takes reading
+            return Counter((offer.provider, offer.region) for offer in self.offers(now=now))
         listed = live_or_listed(self._bundled.snapshot(now=now).offers, scopes)
-        return Counter({(row[0], row[1]): row[2] for row in live}) + Counter(
-            (offer.provider, offer.region) for offer in listed
-        )
-
-    def _over(self, listed: tuple[Offer, ...], now: datetime, providers: Collection[str] = ()) -> tuple[Offer, ...]:
-        """Return the live offers and the listed ones that they do not replace; `listed` itself where none is live."""
-        with self.reading() as session:
-            newest = session.rows("SELECT MAX(batch_at) FROM price_scopes")[0][0]
-            if newest is None:
-                return listed
-            if newest <= seconds(now):
-                scopes = _scopes(session, "batch_at IS NOT NULL", ())
-                here = f" AND s.provider IN ({', '.join('?' for _ in providers)})" if providers else ""
-                live = list(offers_from(session.rows(_LATEST + here, tuple(providers))))
-            else:
-                scopes, live = _as_of(session, seconds(now))
-                live = [offer for offer in live if not providers or offer.provider in providers]
-        if not scopes:
-            return listed
-        offers = (*live_or_listed(listed, scopes), *live)
-        if not offers and not providers:
-            raise PricesUnavailable("no price is known: the live prices are gone, and the bundled list holds none")
-        return offers
+        counts = Counter((offer.provider, offer.region) for offer in listed)
+        counts.update({(provider, region): count for provider, region, count in live})
+        return counts
 
     def live_offers(self) -> list[Offer]:
         """Return the newest live price of every offer."""
         with self.reading() as session:
-            return list(offers_from(session.rows(_LATEST)))
+            return latest_offers(session)
 
     def latest_columns(self) -> LatestColumns:
         """Return the newest price of every offer as columns: what a scan over the whole market needs."""
@@ -178,8 +166,8 @@ class SqlStore:
         )
 
     def find(
-        self, *, gpu: str | None = None, providers: Sequence[str] = (), pricing_model: PricingModel | None = None,
-        min_gpus: int = 1,
+        self, *, gpu: str | None = None, providers: Sequence[str] = (), regions: Sequence[str] = (),
+        pricing_model: PricingModel | None = None, min_gpus: int = 1,
     ) -> list[Offer]:  # fmt: skip
         """Return the live offers that pass the filter, cheapest per GPU first."""
         sql = _LATEST
@@ -188,6 +176,8 @@ class SqlStore:
             sql, values = f"{sql} AND o.gpu = ?", [*values, gpu]
         if providers:
             sql, values = f"{sql} AND s.provider IN ({', '.join('?' for _ in providers)})", [*values, *providers]
+        if regions:
+            sql, values = f"{sql} AND s.region IN ({', '.join('?' for _ in regions)})", [*values, *regions]
         if pricing_model is not None:
             sql, values = f"{sql} AND s.pricing_model = ?", [*values, pricing_model.value]
         with self.reading() as session:
@@ -283,6 +273,11 @@ def live_or_listed(listed: Iterable[Offer], live: Iterable[Scope]) -> list[Offer
     ]
 
 
+def latest_offers(session: Session) -> list[Offer]:
+    """Return the newest live price of every offer."""
+    return list(offers_from(session.rows(_LATEST)))
+
+
 def scope_states(session: Session) -> list[ScopeState]:
     """Return every scope that was ever asked for, in order."""
     rows = session.rows(
@@ -325,6 +320,47 @@ def part_records(session: Session, provider: str) -> dict[str, PartRecord]:
 def _scopes(session: Session, where: str, values: Sequence[Value]) -> list[Scope]:
     rows = session.rows(f"SELECT provider, region, pricing_model FROM price_scopes WHERE {where}", values)
     return [Scope(provider=row[0], region=row[1], pricing_model=PricingModel(row[2])) for row in rows]
+
+
+def _over(
+    session: Session, listed: tuple[Offer, ...], now: datetime, providers: Collection[str] = ()
+) -> tuple[Offer, ...]:
+    """Return the live offers and the listed ones that they do not replace; `listed` itself where none is live.
+
+    Raises PricesUnavailable where nothing is left.
+    """
+    newest = session.rows("SELECT MAX(batch_at) FROM price_scopes")[0][0]
+    if newest is None:
+        return listed
+    released = session.rows("SELECT MAX(decided_at) FROM price_quarantine WHERE state = 'released'")[0][0]
+    if max(newest, released or newest) <= seconds(now):
+        scopes = _scopes(session, "batch_at IS NOT NULL", ())
+        here = f" AND s.provider IN ({', '.join('?' for _ in providers)})" if providers else ""
+        live = list(offers_from(session.rows(_LATEST + here, tuple(providers))))
+    else:
+        scopes, live = _as_of(session, seconds(now))
+        live = [offer for offer in live if not providers or offer.provider in providers]
+    if not scopes:
+        return listed
+    offers = (*live_or_listed(listed, scopes), *live)
+    if not offers and not providers:
+        raise PricesUnavailable("no price is known: the live prices are gone, and the bundled list holds none")
+    return offers
+
+
+def _batches(session: Session, now: int) -> dict[Scope, datetime]:
+    """Return the moment of the newest batch of each scope up to `now`."""
+    rows = session.rows("SELECT provider, region, pricing_model, batch_at FROM price_scopes WHERE batch_at IS NOT NULL")
+    if any(row[3] > now for row in rows):
+        rows = session.rows(
+            "SELECT s.provider, s.region, s.pricing_model, MAX(b.at) FROM price_batches b "
+            "JOIN price_scopes s ON s.id = b.scope_id WHERE b.at <= ? GROUP BY s.provider, s.region, s.pricing_model",
+            (now,),
+        )
+    return {
+        Scope(provider=provider, region=region, pricing_model=PricingModel(model)): moment(at)
+        for provider, region, model, at in rows
+    }
 
 
 def _as_of(session: Session, now: int) -> tuple[list[Scope], list[Offer]]:

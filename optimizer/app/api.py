@@ -13,18 +13,24 @@ from providers.errors import JobError
 
 from .estimating import estimate_recipe
 from .flags import RECIPE_KEYS
+from .history_result import PriceHistoryResult
 from .planning import plan_job
 from .public_results import EstimateResult, PlanResult
 from .recipe_choice import RecipeChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from cache.sql_store import SqlStore
     from cache.store import PriceStore
 
     from .flags import EstimateFlags, JobFlags
+    from .price_history import HistoryFilters
 
-__all__ = ["EstimateResult", "Job", "PlanResult", "estimate", "estimate_cost", "plan"]
+__all__ = [
+    "EstimateResult", "Job", "PlanResult", "PriceHistoryResult", "estimate", "estimate_cost", "plan", "price_history",
+]  # fmt: skip
 
 
 def plan(
@@ -68,6 +74,42 @@ def estimate(
     given = _job_flags(rest, where="estimate()")
     answer = estimate_recipe(_source(job), recipe=RecipeChoice(**recipe), flags=given, store=store, where="estimate()")
     return EstimateResult(answer)
+
+
+def price_history(
+    key: str | None = None,
+    /,
+    *,
+    since: str | None = None,
+    limit: int = 0,
+    now: datetime | str | None = None,
+    store: SqlStore | None = None,
+    **filters: Unpack[HistoryFilters],
+) -> PriceHistoryResult:
+    """Return how the prices of offers changed, as far as `tunefare prices refresh` has seen them.
+
+    `key` is the key of an offer as `tunefare prices list --keys` prints it, or the beginning of one. The filters are
+    those of `tunefare prices history`, each one name or several:
+
+        price_history(gpu="H100-SXM-80GB", provider=["aws", "gcp"], pricing_model="spot", since="90d").to_pandas()
+
+    Prices come from the database in force, or from `store`. Raises providers.errors.JobError and PricesUnavailable.
+    """
+    from .price_history import HistoryFilter, HistoryFilters, read_price_history  # a plan needs no history
+
+    for name, value in filters.items():
+        if name not in HistoryFilters.__annotations__:
+            known = ", ".join(sorted(HistoryFilters.__annotations__))
+            raise JobError(where="price_history()", key=name, value=value, allowed=f"one of the filters {known}")
+    wanted = HistoryFilter(key=key, **{f"{name}s": _names(value) for name, value in filters.items()})
+    return PriceHistoryResult(read_price_history(wanted, since=since, limit=limit, now=now, store=store))
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Return one name or several as a tuple."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(str(one) for one in value)  # type: ignore[attr-defined]
 
 
 def _job_flags(flags: Mapping[str, object], *, where: str) -> Job:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
+from cache.store import BundledStore
 from optimizer.physics.axes import Offload
 from optimizer.physics.recipe import caution
 from optimizer.physics.tabulate import Machine
@@ -21,6 +22,7 @@ from .calibration_notes import calibration_notes, report_on
 from .preparing import COMMAND_LINE, prepare
 from .recipe_choice import RecipeChoice, choose_recipe, machine_counts
 from .recipe_table import recipe_in_force
+from .tables import load_tables
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -120,6 +122,7 @@ def estimate_recipe(
         snapshot=None if price.origin == "given" else _snapshot_report(ready.snapshot),
         notes=(
             *price.notes,
+            *(() if price.origin == "given" else ready.price_notes),
             *_host_notes(done, price.offer),
             *filter(None, (caution(done.recipe, gpu),)),
             *_unused_notes(ready.inputs),
@@ -149,6 +152,7 @@ def recipe_on_machine(
         flags=flags,
         now=now,
         settings=settings,
+        store=BundledStore((tables or load_tables()).gpus),  # speed has no price: nothing to ask a database for
         tables=tables,
         where=where,
         needs_prices=False,

@@ -43,6 +43,6 @@ def explain_job(
     return replace(
         answer,
         made_at=ready.now,
-        notes=calibration_notes(ready.calibration, ready.job, placed),
+        notes=(*ready.price_notes, *calibration_notes(ready.calibration, ready.job, placed)),
         calibration=report_on(ready.calibration, ready.job),
     )

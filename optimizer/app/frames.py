@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from optimizer.report.answers import EstimateAnswer, PriceListAnswer
+    from optimizer.report.record_answers import PriceHistoryAnswer
     from optimizer.search.results import Candidate, Plan
 
 HOUR_S = 3600.0
@@ -110,6 +111,43 @@ def prices_frame(answer: PriceListAnswer) -> pd.DataFrame:
         "price_per_hour", "currency", "observed_at", "age_days", "freshness", "source",
     )  # fmt: skip
     return _frame(rows, columns)
+
+
+def history_frame(answer: PriceHistoryAnswer) -> pd.DataFrame:
+    """Return price histories as a pandas frame, one row a change; prices are NaN from the moment an offer is gone.
+
+    `change_fraction` is 0.25 where a price rose by a quarter. Raises ImportError naming the extra to install.
+    """
+    rows: list[Row] = [
+        {
+            "key": one.key,
+            "provider": one.provider,
+            "region": one.region,
+            "zone": one.zone,
+            "instance_type": one.instance_type,
+            "variant": one.variant,
+            "pricing_model": one.pricing_model,
+            "gpu": one.gpu,
+            "gpus": one.gpu_count,
+            "at": point.at,
+            "price_per_hour": _nano(point.price_nano),
+            "price_per_gpu_hour": _nano(point.price_nano, one.gpu_count),
+            "currency": one.currency,
+            "change_fraction": None if point.change_ppm is None else point.change_ppm / MICRO,
+            "gone": point.price_nano is None,
+        }
+        for one in answer.series
+        for point in one.points
+    ]
+    columns = (
+        "key", "provider", "region", "zone", "instance_type", "variant", "pricing_model", "gpu", "gpus", "at",
+        "price_per_hour", "price_per_gpu_hour", "currency", "change_fraction", "gone",
+    )  # fmt: skip
+    return _frame(rows, columns)
+
+
+def _nano(nano: int | None, parts: int = 1) -> Decimal | None:
+    return None if nano is None else nano / NANO / parts
 
 
 def _candidate_row(candidate: Candidate, now: datetime) -> Row:

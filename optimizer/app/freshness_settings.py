@@ -31,6 +31,15 @@ def read_freshness(value: object, *, where: str) -> FreshnessTable:
     return {_kind(name, where): _limits(name, entry, where) for name, entry in value.items()}
 
 
+def spot_fresh_s(table: FreshnessTable) -> dict[PriceClass, float]:
+    """Return up to which age the search may use a spot price unasked, s, by where it comes from (`search.Tables`)."""
+    return {
+        price_class: limits.fresh.total_seconds()
+        for (price_class, model), limits in table.items()
+        if model is PricingModel.SPOT and (price_class, model) not in NEVER_FRESH
+    }
+
+
 def _kind(name: str, where: str) -> tuple[PriceClass, PricingModel]:
     if name not in KINDS:
         raise JobError(where=where, key="freshness", value=name, allowed=f"one of {', '.join(KINDS)}")
@@ -59,7 +68,9 @@ def _limits(name: str, entry: object, where: str) -> Limits:
 
 
 def _span(key: str, value: object, where: str) -> timedelta:
+    if not isinstance(value, str):
+        raise JobError(where=where, key=key, value=value, allowed=DURATION_ALLOWED)
     try:
-        return timedelta(seconds=parse_duration(value if isinstance(value, str) else ""))
+        return timedelta(seconds=parse_duration(value))
     except ValueError as err:
-        raise JobError(where=where, key=key, value=value, allowed=DURATION_ALLOWED) from err
+        raise JobError(where=where, key=key, value=value, allowed=str(err)) from err

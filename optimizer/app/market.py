@@ -12,7 +12,7 @@ from providers.own_offers import apply_discounts, load_own_offers
 from providers.snapshot import with_offers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
     from decimal import Decimal
     from pathlib import Path
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class OfferStore(Protocol):
-    """A store that can tell its offers without the digest that names them all."""
+    """A store that can tell its offers without the digest that names them all, and those of a provider alone."""
 
-    def offers(self, *, now: datetime) -> tuple[Offer, ...]:
-        """Return the offers known at `now`."""
+    def offers(self, *, now: datetime, providers: Collection[str] = ()) -> tuple[Offer, ...]:
+        """Return the offers known at `now`, of `providers` where some are named."""
+        ...
+
+    def places(self, *, now: datetime) -> Mapping[tuple[str, str], int]:
+        """Return how many offers are known by provider and region."""
         ...
 
 

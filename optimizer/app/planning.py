@@ -59,4 +59,6 @@ def plan_job(
     gpus = ready.tables.gpus
     placed = [(choice.recipe, machine_of(choice.offer, gpus, nodes=choice.nodes)) for choice in plan.choices]
     notes = calibration_notes(ready.calibration, ready.job, placed)
-    return replace(plan, notes=(*plan.notes, *notes), calibration=report_on(ready.calibration, ready.job))
+    return replace(
+        plan, notes=(*ready.price_notes, *plan.notes, *notes), calibration=report_on(ready.calibration, ready.job)
+    )

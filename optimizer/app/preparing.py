@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cache.freshness import in_force
+from cache.store import BundledStore
 from optimizer.workload.job import Job, complete_job
 from optimizer.workload.job_file import read_job_file
 from optimizer.workload.job_input import JobInput
@@ -14,7 +16,10 @@ from providers.snapshot import make_snapshot
 
 from .calibration_in_force import calibrated_tables, read_calibration, with_measured_stack
 from .clock import current_time
+from .expired_prices import expired_sentence, usable_by, without_expired
+from .freshness_settings import spot_fresh_s
 from .market import MarketChoice, known_names, read_market
+from .price_store import opened
 from .recipe_table import refuse_recipe
 from .settings import Settings, load_settings
 from .tables import Knowledge, load_tables
@@ -22,6 +27,7 @@ from .tables import Knowledge, load_tables
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cache.freshness import FreshnessTable
     from cache.store import PriceStore
     from providers.offer import PriceSnapshot
 
@@ -45,6 +51,8 @@ class Prepared:
     where: str
     calibration: InForce | None = None
     """What the constants in `tables` are calibrated with."""
+    price_notes: tuple[str, ...] = ()
+    """Which prices were left out for their age, for whoever reads the answer."""
 
 
 def prepare(
@@ -67,25 +75,20 @@ def prepare(
     where the input says none, and is listed as assumed. A search (`searching`) refuses what only an estimate acts on.
     Without `calibrating` measured runs named in the settings are left aside.
     Raises JobError for input that is wrong or contradicts itself, KnowledgeMissing for an unknown model,
-    PricesUnavailable when there is no price.
+    PricesUnavailable when there is no price, or none young enough; StoreBusy, StoreDamaged for the store of prices.
     """
     known = load_tables() if tables is None else tables
     merged, place = _merge(inputs, flags, where)
     if searching:
         refuse_recipe(merged, where=place)
-    in_force = load_settings() if settings is None else settings
-    moment = _moment(now, merged, in_force, place)
-    calibration = read_calibration(_calibration_files(merged, in_force), known) if calibrating else None
-    try:
-        snapshot = read_market(_market_choice(merged, in_force, place), store=store, gpus=known.gpus, now=moment)
-    except PricesUnavailable:
-        if needs_prices:
-            raise
-        snapshot = make_snapshot(())
+    stated = load_settings() if settings is None else settings
+    moment = _moment(now, merged, stated, place)
+    calibration = read_calibration(_calibration_files(merged, stated), known) if calibrating else None
+    snapshot = _read_snapshot(_market_choice(merged, stated, place), stated, known, moment, store, needs_prices)
     if isinstance(inputs, Job):
         job = inputs
     else:
-        asked, line = with_measured_stack(_with_settings(merged, in_force), calibration)
+        asked, line = with_measured_stack(_with_settings(merged, stated), calibration)
         notes = [] if line is None else [line]
         if tokens_if_unsaid is not None and _says_no_amount(asked):
             asked = asked.overridden_by(JobInput(tokens=tokens_if_unsaid))
@@ -96,15 +99,63 @@ def prepare(
             job = replace(job, defaults_used=(*notes, *job.defaults_used))
     if snapshot.offers:
         job = _with_known_places(job, snapshot, place)
+    ages = in_force(stated.freshness)
+    snapshot, price_notes = _believable(job, snapshot, ages, moment, needs_prices=needs_prices)
+    calibrated = calibrated_tables(known, calibration, job.stack if job.stack_known else None)
     return Prepared(
         inputs=merged,
         job=job,
         snapshot=snapshot,
-        tables=calibrated_tables(known, calibration, job.stack if job.stack_known else None),
+        tables=_judging_ages(calibrated, ages) if stated.freshness else calibrated,
         now=moment,
         where=place,
         calibration=calibration,
+        price_notes=price_notes,
     )
+
+
+def _read_snapshot(
+    choice: MarketChoice,
+    settings: Settings,
+    known: Knowledge,
+    now: datetime,
+    store: PriceStore | None,
+    needs_prices: bool,  # noqa: FBT001 - handed on
+) -> PriceSnapshot:
+    """Return all prices there are to choose from; none where none are needed. Raises as `read_market` does."""
+    # Own offers alone need no database.
+    given = BundledStore(known.gpus) if store is None and choice.only_offers else store
+    with opened(settings, known.gpus, given) as here:
+        try:
+            return read_market(choice, store=here, gpus=known.gpus, now=now)
+        except PricesUnavailable:
+            if needs_prices:
+                raise
+            return make_snapshot(())
+
+
+def _believable(
+    job: Job, snapshot: PriceSnapshot, ages: FreshnessTable, now: datetime, *, needs_prices: bool
+) -> tuple[PriceSnapshot, tuple[str, ...]]:
+    """Return the snapshot without live prices that have expired, and what to say about it.
+
+    A job that says how old a price may be is judged by that alone. Raises PricesUnavailable where the job could use
+    nothing that is left, only what was left out.
+    """
+    if job.max_price_age_s is not None:
+        return snapshot, ()
+    left, expired = without_expired(snapshot, now=now, table=ages)
+    missed = usable_by(job, expired, now=now, table=ages)
+    if not missed:
+        return left, ()
+    sentence = expired_sentence(missed, now=now, table=ages)
+    if needs_prices and not usable_by(job, left.offers, now=now, table=ages):
+        raise PricesUnavailable(f"no price is left that this job could use: {sentence}")
+    return left, (sentence,)
+
+
+def _judging_ages(tables: Knowledge, ages: FreshnessTable) -> Knowledge:
+    return replace(tables, search=replace(tables.search, spot_fresh_s=spot_fresh_s(ages)))
 
 
 def _calibration_files(inputs: JobInput, settings: Settings) -> tuple[Path, ...]:

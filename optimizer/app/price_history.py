@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from cache.histories import Recorded, read_changes, recorded_offers
 from optimizer.report.record_answers import PPM, PriceHistoryAnswer, PricePoint, PriceSeries, key_text
@@ -50,6 +50,18 @@ class HistoryFilter:
     gpus: tuple[str, ...] = ()
 
 
+class HistoryFilters(TypedDict, total=False):
+    """The filters of the Python function: one name, or several that are alternatives."""
+
+    provider: str | Sequence[str]
+    region: str | Sequence[str]
+    zone: str | Sequence[str]
+    instance_type: str | Sequence[str]
+    variant: str | Sequence[str]
+    pricing_model: str | Sequence[str]
+    gpu: str | Sequence[str]
+
+
 def read_price_history(
     wanted: HistoryFilter | None = None,
     *,
@@ -77,7 +89,8 @@ def read_price_history(
         with here.reading() as session:
             known = recorded_offers(session, until=moment)
             if not known:
-                raise PricesUnavailable(f"no live price was stored in {here.database.place} yet: tunefare prices refresh")
+                place = here.database.place
+                raise PricesUnavailable(f"no live price was stored in {place} yet: run tunefare prices refresh")
             chosen = sorted(_passing(known, wanted or HistoryFilter(), table), key=_changed_last)
             # A window can only leave out what it has looked at.
             read = chosen if start is not None or not limit else chosen[:limit]
@@ -152,6 +165,8 @@ def _series(one: Recorded, changes: Sequence[Change], start: datetime | None) ->
         # What was in force when the window began belongs to it, unless that is nothing.
         first = [replace(before[-1], change_ppm=None)] if before and before[-1].price_nano is not None else []
         points = [*first, *(point for point in points if point.at > start)]
+    if all(point.price_nano is None for point in points):
+        points = []
     key = one.key
     return PriceSeries(
         provider=key.provider,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from cache.freshness import age_of, in_force, offer_freshness
@@ -14,12 +16,12 @@ from providers.offer import PricingModel
 
 from .clock import moment_in_force
 from .gpu_table import load_gpu_table
-from .market import MarketChoice, known_names, read_market, read_offers
+from .market import MarketChoice, OfferStore, known_names, read_market, read_offers
 from .price_store import opened
 from .settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from decimal import Decimal
     from pathlib import Path
@@ -77,8 +79,10 @@ def list_prices(
     )
     if limit < 0:
         raise JobError(where=COMMAND_LINE, key="limit", value=limit, allowed="a whole number, 0 for all")
-    known, sha256 = _known(choice, stated, table, moment, store=store, digest=digest)
-    listed = sorted(_passing(known, wanted or PriceFilter(), table), key=_cheapest_first)
+    wanted = wanted or PriceFilter()
+    known = _known(choice, stated, table, moment, store=store, wanted=wanted, digest=digest)
+    passing = _passing(known, wanted, table)
+    listed = nsmallest(limit or len(passing), passing, key=_cheapest_first)
     ages = in_force(stated.freshness)
     return PriceListAnswer(
         made_at=moment,
@@ -88,12 +92,21 @@ def list_prices(
                 age_s=int(age_of(offer.observed_at, now=moment).total_seconds()),
                 freshness=offer_freshness(offer, now=moment, table=ages).value,
             )
-            for offer in (listed[:limit] if limit else listed)
+            for offer in listed
         ),
-        total=len(known),
-        sha256=sha256,
-        more=max(0, len(listed) - limit) if limit else 0,
+        total=sum(known.places.values()),
+        sha256=known.sha256,
+        more=len(passing) - len(listed),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What there is to choose from. `places` counts by provider and region everything that is known, read or not."""
+
+    offers: tuple[Offer, ...]
+    places: Mapping[tuple[str, str], int]
+    sha256: str | None = None
 
 
 def _known(
@@ -103,26 +116,33 @@ def _known(
     now: datetime,
     *,
     store: PriceStore | None,
+    wanted: PriceFilter,
     digest: bool,
-) -> tuple[tuple[Offer, ...], str | None]:
-    """Return all offers, and the digest of them and of everything else that is known, where it is asked for."""
+) -> _Known:
+    """Return what is known. Only what a digest, a discount or an own offer needs is read beyond `wanted` providers."""
     # Own offers alone need no database.
     given = BundledStore(gpus) if store is None and choice.only_offers else store
     with opened(stated, gpus, given) as here:
-        if not digest:
-            return read_offers(choice, store=here, gpus=gpus, now=now), None
-        snapshot = read_market(choice, store=here, gpus=gpus, now=now)
-        return snapshot.offers, snapshot.sha256
+        if digest:
+            snapshot = read_market(choice, store=here, gpus=gpus, now=now)
+            return _Known(offers=snapshot.offers, places=_places(snapshot.offers), sha256=snapshot.sha256)
+        if wanted.providers and choice.offers is None and not choice.discounts and isinstance(here, OfferStore):
+            places = here.places(now=now)
+            providers = known_names(wanted.providers, {name for name, _ in places}, key="provider", where=COMMAND_LINE)
+            return _Known(offers=here.offers(now=now, providers=providers), places=places)
+        offers = read_offers(choice, store=here, gpus=gpus, now=now)
+        return _Known(offers=offers, places=_places(offers))
 
 
-def _passing(known: Sequence[Offer], wanted: PriceFilter, gpus: GpuTable) -> list[Offer]:
+def _places(offers: Iterable[Offer]) -> Counter[tuple[str, str]]:
+    return Counter((offer.provider, offer.region) for offer in offers)
+
+
+def _passing(known: _Known, wanted: PriceFilter, gpus: GpuTable) -> list[Offer]:
     chips = {parse_gpu(name, gpus) for name in wanted.gpus}
     providers, regions = (
-        known_names(names, there, key=key, where=COMMAND_LINE)
-        for key, names, there in (
-            ("provider", wanted.providers, {offer.provider for offer in known}),
-            ("region", wanted.regions, {offer.region for offer in known}),
-        )
+        known_names(names, {place[at] for place in known.places}, key=key, where=COMMAND_LINE)
+        for at, key, names in ((0, "provider", wanted.providers), (1, "region", wanted.regions))
     )
     models = {parse_pricing_model(name) for name in wanted.pricing_models}
     if wanted.min_gpus < 1:
@@ -131,7 +151,7 @@ def _passing(known: Sequence[Offer], wanted: PriceFilter, gpus: GpuTable) -> lis
         )
     return [
         offer
-        for offer in known
+        for offer in known.offers
         if (not chips or offer.gpu in chips)
         and (not providers or offer.provider in providers)
         and (not regions or offer.region in regions)

@@ -11,8 +11,11 @@ import typer
 from .grouped_help import GroupedCommand
 from .options import OUTPUT, Json, Output, parse_count
 from .output import deliver, write
+from .prices_history import PlotCommand, history
+from .prices_quarantine import app as quarantine
 from .prices_refresh import refresh
 from .prices_status import status
+from .prices_transfer import export, import_
 
 if TYPE_CHECKING:
     from optimizer.report.answers import PriceListAnswer
@@ -122,3 +125,7 @@ def _document(answer: PriceListAnswer) -> str:
 
 app.command("refresh", cls=GroupedCommand)(refresh)
 app.command("status", cls=GroupedCommand)(status)
+app.command("history", cls=PlotCommand)(history)
+app.command("export", cls=GroupedCommand)(export)
+app.command("import", cls=GroupedCommand)(import_)
+app.add_typer(quarantine, name="quarantine")

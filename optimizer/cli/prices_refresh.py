@@ -66,6 +66,7 @@ def refresh(
     from optimizer.app.interruption import Interruption
     from optimizer.app.refreshing import RefreshWish, reading_clock, refresh_prices
     from optimizer.app.settings import load_settings
+    from optimizer.app.writing import check_writable
     from optimizer.report.json_refresh import refresh_text
     from optimizer.report.text_refresh import format_refresh
 
@@ -85,6 +86,8 @@ def refresh(
         clock = reading_clock(now, settings)
         attendance = Attendance(duties, settings=settings, clock=clock, interruption=stop, tell=tell)
         with attendance.around() as ending:
+            if output is not None:
+                check_writable(output)
             with showing(quiet=quiet or log_file == "-") as watchers:
                 answer = refresh_prices(
                     wish, now=now, settings=settings, watchers=(attendance.log, *watchers), interruption=stop

@@ -153,7 +153,8 @@ def _listed(answer: StatusAnswer, style: Style) -> list[str]:
     names = sorted({row.provider for row in answer.listed})
     title = format_heading("List prices", f"bundled, dated: {plural(offers, 'offer')}", style)
     if answer.scopes:
-        oldest, newest = (pick(row.age_s for row in answer.listed) for pick in (max, min))
+        oldest = max(row.age_s for row in answer.listed)
+        newest = (answer.made_at - max(row.newest_observed_at for row in answer.listed)).total_seconds()
         words = f"where there are no live ones: {', '.join(names)}; {format_age_range(newest, oldest)} old"
         return [title, *format_paragraph(words, style)]
     columns = [
@@ -193,7 +194,7 @@ def _not_configured(answer: StatusAnswer, style: Style) -> list[str]:
 
 def _closing(answer: StatusAnswer, style: Style) -> list[str]:
     waiting = sum(scope.quarantined for scope in answer.scopes)
-    never = [source.provider for source in answer.sources if not source.outcome and not source.missing]
+    never = [one.provider for one in answer.sources if not (one.outcome or one.missing or one.broken)]
     pairs: list[tuple[str, str]] = []
     if waiting:
         pairs.append(("Held", f"{plural(waiting, 'row')} in quarantine: tunefare prices quarantine list"))
@@ -204,5 +205,5 @@ def _closing(answer: StatusAnswer, style: Style) -> list[str]:
     if answer.scopes:
         return format_pairs(pairs, style) if pairs else []
     words = "No live price is known yet: tunefare prices refresh asks the sources"
-    words += f"; {', '.join(never)} can be asked as they are." if never else "."
+    words += f" (ready: {', '.join(never)})." if never else "."
     return [*format_paragraph(words, style), *(format_pairs(pairs, style) if pairs else [])]

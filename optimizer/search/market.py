@@ -135,7 +135,7 @@ def survey(
         rows=rows,
         physics=physics,
         hardware=hardware,
-        places=_judged(job, offers, places, now=now),
+        places=_judged(job, offers, places, tables, now=now),
     )
 
 
@@ -168,9 +168,10 @@ def _divisors(number: int) -> list[int]:
     return sorted({*low, *(number // one for one in low)})
 
 
-def _judged(job: Job, offers: OfferColumns, places: Places, *, now: datetime) -> Places:
+def _judged(job: Job, offers: OfferColumns, places: Places, tables: Tables, *, now: datetime) -> Places:
+    limits_s = tables.spot_fresh_s
     fresh = [
-        not spot or spot_is_fresh(price_class=offer.price_class, age_s=float(age))
+        not spot or spot_is_fresh(price_class=offer.price_class, age_s=float(age), limits_s=limits_s)
         for offer, spot, age in zip(offers.offers, offers.spot, offers.age_s, strict=True)
     ]
     view = PlaceView(offers=offers, spot_allowed=np.array(fresh, dtype=np.bool_), now=now)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .price_age import SPOT_FRESH_S
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from optimizer.physics.memory_constants import MemoryConstants
     from optimizer.physics.speed_constants import SpeedConstants
     from optimizer.workload.matrices import Matrices
     from providers.gpus import GpuTable
+    from providers.offer import PriceClass
 
     from .calibrated import CardCalibration
 
@@ -39,3 +44,5 @@ class Tables:
     storage: StorageRates = StorageRates()
     calibration: tuple[CardCalibration, ...] = ()
     """Cards on which runs of the job's stack were measured; the constants above are calibrated already."""
+    spot_fresh_s: Mapping[PriceClass, float] = field(default_factory=lambda: SPOT_FRESH_S)
+    """Up to which age a spot price is used without being asked for, by where it comes from; not named: at none."""

@@ -137,6 +137,8 @@ def _on_demand(
 
 
 def _spot(account: AwsAccount, region: str, context: FetchContext, machines: _Machines) -> Parsed:
+    if not machines.known:
+        return Parsed((), ())  # to name no type would ask for all of them
     rows = account.rows(
         "ec2", "describe_spot_price_history", region, "SpotPriceHistory",
         InstanceTypes=sorted(machines.known), ProductDescriptions=["Linux/UNIX"], StartTime=context.now(),

@@ -33,16 +33,17 @@ ENDPOINT_VARIABLE = "TUNEFARE_AZURE_ENDPOINT"
 MODELS = (PricingModel.ON_DEMAND, PricingModel.SPOT)
 
 REGIONS = (
-    "australiacentral", "australiacentral2", "australiaeast", "australiasoutheast", "brazilsouth", "canadacentral",
-    "canadaeast", "centralindia", "centralus", "eastasia", "eastus", "eastus2", "francecentral", "francesouth",
-    "germanynorth", "germanywestcentral", "indonesiacentral", "israelcentral", "italynorth", "japaneast", "japanwest",
+    "australiacentral", "australiacentral2", "australiaeast", "australiasoutheast", "austriaeast", "belgiumcentral",
+    "brazilsouth", "brazilsoutheast", "canadacentral", "canadaeast", "centralindia", "centralus", "chilecentral",
+    "denmarkeast", "eastasia", "eastus", "eastus2", "francecentral", "francesouth", "germanynorth",
+    "germanywestcentral", "indonesiacentral", "israelcentral", "italynorth", "japaneast", "japanwest",
     "jioindiacentral", "jioindiawest", "koreacentral", "koreasouth", "malaysiawest", "mexicocentral",
-    "northcentralus", "northeurope", "norwayeast", "polandcentral", "qatarcentral", "southafricanorth",
-    "southafricawest", "southcentralus", "southeastasia", "southindia", "spaincentral", "swedencentral",
-    "switzerlandnorth", "switzerlandwest", "uaecentral", "uaenorth", "uksouth", "ukwest", "westcentralus",
-    "westeurope", "westus", "westus2", "westus3",
+    "newzealandnorth", "northcentralus", "northeurope", "norwayeast", "norwaywest", "polandcentral", "qatarcentral",
+    "southafricanorth", "southafricawest", "southcentralus", "southeastasia", "southindia", "spaincentral",
+    "swedencentral", "swedensouth", "switzerlandnorth", "switzerlandwest", "uaecentral", "uaenorth", "uksouth",
+    "ukwest", "westcentralus", "westeurope", "westus", "westus2", "westus3",
 )  # fmt: skip
-"""The regions of the bundled list; the price list itself cannot be asked which regions it has."""
+"""The public regions, those of the bundled list among them; the price list cannot be asked which regions it has."""
 
 _REGION_NAME = re.compile(r"[a-z0-9]{1,60}", re.ASCII)
 

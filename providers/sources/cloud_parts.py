@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from providers.base import FetchPart, FetchResult
-from providers.errors import CredentialsMissing
+from providers.errors import CredentialsMissing, ResponseChanged
 from providers.payload import clean_name
 from providers.scope import OfferKey, Scope, ScopeBatch
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 LEAST_MEMORY, MOST_MEMORY = 0.80, 1.10
 """What a source may state of a card's nameplate memory: less is what a driver shows, more is another card."""
+
+_NO_FAULT = frozenset({"not_a_gpu", "other_product", "no_capacity", "beyond_cheapest"})
+"""Reasons for dropping a row that was understood."""
 
 _OTHER = re.compile(r"[^a-z0-9.]+")
 
@@ -69,6 +73,22 @@ def result_of(provider: str, part: FetchPart, parsed: Parsed, observed_at: datet
         for scope, offers in sorted(scopes.items())
     )
     return FetchResult(batches=tuple(batches), dropped=parsed.dropped, observed_at=observed_at)
+
+
+def refuse_unread(provider: str, parsed: Parsed, *, sold_out: bool = True) -> None:
+    """Raise ResponseChanged where rows came and none of them is an offer, unless all of it can be rented out.
+
+    A source that lists what is free may be empty tonight, and is believed. A field that changed its name empties it
+    too, row by row: then the rows are faulty, not sold out. `sold_out` is whether a source can be out of everything.
+    """
+    reasons = Counter(row.reason for row in parsed.dropped)
+    if parsed.offers or not reasons:
+        return
+    faults = sum(count for reason, count in reasons.items() if reason not in _NO_FAULT)
+    if sold_out and reasons["no_capacity"] > faults:
+        return
+    (reason, count), *_ = reasons.most_common(1)
+    raise ResponseChanged(f"{provider}: none of {len(parsed.dropped)} rows is an offer ({reason}: {count})")
 
 
 def bearer(context: FetchContext, variable: str) -> dict[str, str]:

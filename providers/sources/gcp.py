@@ -7,11 +7,12 @@ it once, in pages of 5,000 SKUs, and so does a quote of a single machine.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from providers.base import Account, FetchPart, FetchResult, ProviderInfo, Variable
-from providers.errors import ResponseChanged
+from providers.errors import JobError, ResponseChanged
 from providers.offer import PricingModel
 
 from .gcp_assemble import MODELS, PROVIDER, make_batches
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from providers.base import FetchContext, Wanted
     from providers.offer import Offer
     from providers.scope import OfferKey
+
+_REGION_NAME = re.compile(r"[a-z]+(-[a-z]+)+\d+", re.ASCII)
 
 INFO = ProviderInfo(
     name=PROVIDER,
@@ -85,10 +88,21 @@ class Gcp:
         return INFO
 
     def parts(self, wanted: Wanted, context: FetchContext) -> Sequence[FetchPart]:
-        """Return one part: regions and models come out of the same pages. Raises CredentialsMissing."""
+        """Return one part: regions and models come out of the same pages.
+
+        Raises JobError for regions that cannot be Google's by their name (a walk takes minutes, and would find nothing
+        for them), CredentialsMissing without an account.
+        """
         models = tuple(model for model in MODELS if wanted.takes_model(model))
         if not models:
             return ()
+        if strange := sorted(region for region in wanted.regions if not _REGION_NAME.fullmatch(region)):
+            raise JobError(
+                where="command line",
+                key="region",
+                value=", ".join(strange),
+                allowed="a region of Google Cloud, such as us-central1 or europe-west4",
+            )
         if self._open_client is None:
             check_account(context)
         # Named for what it covers: the record of a part says of which scopes it is.
@@ -103,7 +117,7 @@ class Gcp:
     def quote(self, key: OfferKey, context: FetchContext) -> Offer | None:
         """Return the offer of that key, None when a part of it has no price any more. Walks the whole catalogue."""
         known = key.provider == PROVIDER and key.instance_type in load_gcp_machines() and not (key.zone or key.variant)
-        if not known or key.pricing_model not in MODELS:
+        if not known or key.pricing_model not in MODELS or not _REGION_NAME.fullmatch(key.region):
             return None
         result = self._fetch(context, frozenset({key.region}), frozenset({PricingModel(key.pricing_model)}))
         offers = (offer for batch in result.batches for offer in batch.offers)

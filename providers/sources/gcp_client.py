@@ -168,6 +168,10 @@ def _retry(context: FetchContext, patience: Patience) -> Any:
 
 
 def _default_credentials(environment: Mapping[str, str]) -> Credentials:
+    """Return credentials whose scope is the catalogue's, where one may be chosen.
+
+    A login of gcloud's has the scopes that it was given: another one asked of it is refused as `invalid_scope`.
+    """
     import google.auth
     from google.auth.exceptions import GoogleAuthError
 
@@ -177,9 +181,9 @@ def _default_credentials(environment: Mapping[str, str]) -> Credentials:
             # Written by the user's own tools, not taken from strangers: what the warnings are about.
             warnings.simplefilter("ignore")
             if found:
-                credentials, _ = google.auth.load_credentials_from_file(found, scopes=[SCOPE])  # type: ignore[no-untyped-call]
+                credentials, _ = google.auth.load_credentials_from_file(found, default_scopes=[SCOPE])  # type: ignore[no-untyped-call]
             else:
-                credentials, _ = google.auth.default(scopes=[SCOPE])
+                credentials, _ = google.auth.default(default_scopes=[SCOPE])
     except (GoogleAuthError, OSError, ValueError, TypeError, LookupError, AttributeError) as err:
         raise _missing(f"{KEY_FILE} or gcloud's file holds no usable credentials") from err
     result: Credentials = credentials

@@ -33,6 +33,9 @@ _FAMILIES = ("A2", "A3", "A3Plus", "A3Ultra", "A4", "G2", "G4")
 _PARTS: Mapping[str, str] = {
     **{f"{family} Instance Core".casefold(): core_part(family) for family in _FAMILIES},
     **{f"{family} Instance Ram".casefold(): ram_part(family) for family in _FAMILIES},
+    # Written in one word or in two.
+    "a3 ultra instance core": core_part("A3Ultra"),
+    "a3 ultra instance ram": ram_part("A3Ultra"),
     "n1 predefined instance core": core_part("N1"),
     "n1 predefined instance ram": ram_part("N1"),
     "ssd backed local storage": SSD_PART,

@@ -17,7 +17,7 @@ from providers.offer import Offer, PriceClass, PricingModel
 from providers.payload import Fields, RowProblem
 from providers.units import GIB
 
-from .cloud_parts import Parsed, all_of, bearer, marks, region_parts, require_account, result_of
+from .cloud_parts import Parsed, all_of, bearer, marks, refuse_unread, region_parts, require_account, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +87,7 @@ class LambdaCloud:
     def fetch(self, part: FetchPart, context: FetchContext) -> FetchResult:
         """Return what can be had now. Raises a ProviderError."""
         parsed, observed_at = _ask(context)
+        refuse_unread(NAME, parsed)
         return result_of(NAME, part, parsed, observed_at)
 
     def quote(self, key: OfferKey, context: FetchContext) -> Offer | None:

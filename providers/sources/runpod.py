@@ -20,7 +20,7 @@ from providers.payload import Fields, RowProblem, clean_name, rows_of
 from providers.scope import GLOBAL_REGION
 from providers.units import GB, GIB
 
-from .cloud_parts import Parsed, all_of, bearer, fits, machine_name, marks, region_parts, result_of, slug
+from .cloud_parts import Parsed, all_of, bearer, fits, machine_name, marks, refuse_unread, region_parts, result_of, slug
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +91,8 @@ class RunPod:
     def fetch(self, part: FetchPart, context: FetchContext) -> FetchResult:
         """Return the prices of what is in stock. Raises a ProviderError."""
         parsed, observed_at = _ask(context)
+        # It never runs out of everything: it rather stopped telling strangers what is in stock.
+        refuse_unread(NAME, parsed, sold_out=False)
         return result_of(NAME, part, parsed, observed_at)
 
     def quote(self, key: OfferKey, context: FetchContext) -> Offer | None:
@@ -106,7 +108,8 @@ INFO = ProviderInfo(
     live="on-demand and spot prices of pods with 1, 2, 4 and 8 GPUs in stock, secure and community cloud",
     unverified=(
         "not run against the live service: that the price of one GPU times their number is the price of the pod, that "
-        "spot prices are prices and not minimum bids, vCPUs and memory of pods with several GPUs"
+        "spot prices are prices and not minimum bids, vCPUs and memory of pods with several GPUs, that strangers are "
+        "told what the community cloud has in stock: where they are not, none of its pods is an offer"
     ),
     homepage="https://docs.runpod.io",
     variables=(

@@ -1,11 +1,12 @@
 """Vast.ai: a marketplace where each offer is one host. `POST /api/v0/bundles/` searches it, 64 rows an answer at most.
 
-The list of GPU names is asked for first, then each name by itself, cheapest first, and onwards from the dearest price
-seen until an answer is short. Thousands of hosts come back; of each kind (machine, country, pricing model) the
-`CHEAPEST` cheapest are kept and the rest is dropped as `beyond_cheapest`: a plan takes the cheapest, and the tenth is
-there when nine are gone. The variant names the host's machine ("machine-12345"), the region its country ("us"). The
-price is that of the machine without a disk (`dph_base`), which is billed apart. What a host asks at least of a bid
-(`min_bid`) is shown as a spot offer, flagged `bid_floor` and never a candidate.
+A country is searched as it is; of the whole market the list of GPU names is asked for first, then each name by itself.
+A search is read cheapest first, and onwards from the dearest price seen until an answer is short. Thousands of hosts
+come back; of each kind (machine, country, pricing model) the `CHEAPEST` cheapest are kept and the rest is dropped as
+`beyond_cheapest`: a plan takes the cheapest, and the tenth is there when nine are gone. The variant names the host's
+machine ("machine-12345"), the region its country ("us"). The price is that of the machine without a disk (`dph_base`),
+which is billed apart. What a host asks at least of a bid (`min_bid`) is shown as a spot offer, flagged `bid_floor` and
+never a candidate.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from providers.offer import PricingModel
 from providers.payload import RowProblem, clean_name, exact_number, rows_of
 from providers.scope import GLOBAL_REGION, DroppedRow
 
-from .cloud_parts import Parsed, bearer, region_parts, require_account, result_of
-from .vast_hosts import NAME, parse_hosts
+from .cloud_parts import Parsed, bearer, refuse_unread, region_parts, require_account, result_of
+from .vast_hosts import CHEAPEST, NAME, parse_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,30 +64,34 @@ class Vast:
     def parts(self, wanted: Wanted, context: FetchContext) -> Sequence[FetchPart]:
         """Return one part, or one a country asked for.
 
-        Raises CredentialsMissing without a key, JobError for a region that is no country.
+        Raises JobError for regions that are no countries, CredentialsMissing without a key.
         """
+        if strange := sorted(name for name in wanted.regions - {GLOBAL_REGION} if not _COUNTRY.fullmatch(name)):
+            allowed = f"a country in two small letters, such as us, or {GLOBAL_REGION} for hosts that state none"
+            raise JobError(where="command line", key="region", value=", ".join(strange), allowed=allowed)
         require_account(INFO, context)
-        for region in sorted(wanted.regions - {GLOBAL_REGION}):
-            if not _COUNTRY.fullmatch(region):
-                allowed = f"a country in two small letters, such as us, or {GLOBAL_REGION} for hosts that state none"
-                raise JobError(where="command line", key="region", value=region, allowed=allowed)
         return region_parts("hosts", wanted, INFO.pricing_models)
 
     def fetch(self, part: FetchPart, context: FetchContext) -> FetchResult:
         """Return the cheapest hosts of each kind. Raises a ProviderError."""
-        place = {"geolocation": {"eq": part.region.upper()}} if part.region and part.region != GLOBAL_REGION else {}
         rows: list[object] = []
         dropped: list[DroppedRow] = []
-        names = _gpu_names(context)
+        searches = _searches(context, part.region)
         # One moment for all: prices may have changed since, so the earliest is the honest one.
         observed_at = context.now()
-        for number, name in enumerate(names, start=1):
-            context.progress(f"{clean_name(name)} ({number} of {len(names)})")
-            found, lost = _search(context, {"gpu_name": {"eq": name}, **place})
+        for number, (words, asked) in enumerate(searches, start=1):
+            context.progress(f"{clean_name(words)} ({number} of {len(searches)})")
+            found, lost = _search(context, asked)
             rows += found
             dropped += lost
+        everywhere = part.region in {None, GLOBAL_REGION}
+        if everywhere and not rows:
+            raise ResponseChanged(f"{NAME}: no host of any GPU in the world: the search is not what it was")
         parsed = parse_hosts(rows, context.gpus, observed_at)
         whole = Parsed(offers=parsed.offers, dropped=(*parsed.dropped, *dropped))
+        # The two hosts of a small country may be odd, both of them.
+        if everywhere or len(rows) >= CHEAPEST:
+            refuse_unread(NAME, whole)
         return result_of(NAME, part, whole, observed_at)
 
     def quote(self, key: OfferKey, context: FetchContext) -> Offer | None:
@@ -121,10 +126,18 @@ INFO = ProviderInfo(
     ),
     permissions="an API key with the permission `misc` (search) only",
     pool=1,
-    # A burst of about five is refused for a while; a refresh needs some 200 requests.
-    requests_per_s=0.5,
+    # Two requests that follow each other within 2 to 3 s are refused, without a word on how long to wait; a refresh of
+    # the whole market needs some 200, one of a country a tenth of that.
+    requests_per_s=0.3,
     volatile=True,
 )
+
+
+def _searches(context: FetchContext, region: str | None) -> list[tuple[str, dict[str, object]]]:
+    """Return what is searched for, each with its name: a country at once, the world by GPU."""
+    if region and region != GLOBAL_REGION:
+        return [(region, {"geolocation": {"eq": region.upper()}})]
+    return [(name, {"gpu_name": {"eq": name}}) for name in _gpu_names(context)]
 
 
 def _gpu_names(context: FetchContext) -> list[str]:

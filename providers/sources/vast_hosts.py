@@ -116,6 +116,9 @@ class _Host:
         self._count = _count(row)
         if row.get("rentable") is False or row.get("rented") is True:
             raise RowProblem("no_capacity", "rented out")
+        # Only verified hosts are searched for: one that is not says that the search did not keep to it.
+        if (standing := row.text_or_none("verification")) not in {None, "verified"}:
+            raise RowProblem("other_product", f"a host that is {standing}")
         # The driver's figure for one GPU, in binary megabytes; `gpu_total_ram` would be that of all of them.
         memory = row.whole_or_none("gpu_ram", high=10**8)
         self._memory = memory * MIB if memory else None

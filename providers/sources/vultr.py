@@ -15,7 +15,7 @@ from providers.errors import ResponseChanged
 from providers.offer import PricingModel
 from providers.payload import clean_name, rows_of
 
-from .cloud_parts import all_of, region_parts, result_of
+from .cloud_parts import all_of, refuse_unread, region_parts, result_of
 from .vultr_plans import METAL, NAME, parse_plans
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Vultr:
         """Return the prices of all plans with GPUs. Raises a ProviderError."""
         plans, observed_at = _plans(context, "/v2/plans", "plans", observed_at=None)
         metal, observed_at = _plans(context, "/v2/plans-metal", "plans_metal", observed_at=observed_at)
-        return result_of(NAME, part, all_of((plans, metal)), observed_at)
+        parsed = all_of((plans, metal))
+        refuse_unread(NAME, parsed)
+        return result_of(NAME, part, parsed, observed_at)
 
     def quote(self, key: OfferKey, context: FetchContext) -> Offer | None:
         """Return the offer of that key, None where its region no longer has it. Raises a ProviderError."""

@@ -1,8 +1,8 @@
 """Defects that price lists really had, 2022 to 2026: each is held back, marked or dropped, and the real news passes.
 
 The sources are public price lists and their catalogues (Karpenter's generated prices, SkyPilot's catalogues, gpuhunt,
-and price pages copied in public repositories); the figures are theirs. Defects that a parser meets are tested with the parser too
-(`tests/unit/providers`).
+and price pages copied in public repositories); the figures are theirs. Defects that a parser meets are tested
+with the parser too (`tests/unit/providers`).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def test_spot_at_a_tenth_looks_like_a_floor() -> None:
 
 
 def test_a_bid_and_an_outlier_are_no_surprise() -> None:
-    """RunPod H200 NVL spot at 0.50 beside 3.79 on demand: as a first price nothing tells it; a day later it is a jump."""
+    """RunPod H200 NVL spot at 0.50 beside 3.79 on demand: nothing tells the first night; a day later it is a jump."""
     offer = priced("0.50", gpu="H200-NVL-141GB", pricing_model=SPOT)
     before = priced("3.59", gpu="H200-NVL-141GB", pricing_model=SPOT)
     assert verdict(judge(make_batch(offer), known(before))) == ["price_jump"]
@@ -139,8 +139,10 @@ G4 = {"instance_type": "g4-standard-48", "gpu": "RTX-PRO-6000-96GB", "pricing_mo
 
 @pytest.mark.parametrize("limit", [3.0, 1.9])
 def test_the_repricing_that_only_looks_like_a_defect(limit: float) -> None:
-    """GCP g4-standard-* spot doubled in 85 series at once, 2026-07-14, by 1.95 to 2.1: within the limit as it is; with a
-    tighter one the crowd is released."""
+    """GCP g4-standard-* spot doubled in 85 series at once, 2026-07-14, by 1.95 to 2.1: within the limit as it is.
+
+    With a tighter one the crowd is released.
+    """
     before = [priced("1.1", region=f"r{n}", **G4) for n in range(85)]
     facts = known(*before, last_rows=1)
     moved = [replace(one, unit_price_nano=round(1.1e9 * (1.95 + 0.15 * n / 84))) for n, one in enumerate(before)]

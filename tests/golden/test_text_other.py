@@ -131,9 +131,9 @@ def test_a_price_that_no_plan_chooses_is_marked(price_list: PriceListAnswer) -> 
     )
     text = format_prices(dataclasses.replace(price_list, offers=rows), NARROW)
     table = text.splitlines()[2:5]
-    assert [line.split()[-1] for line in table] == ["m", "-m", "min"]
+    assert [line.split()[-1] for line in table] == ["bm", "!-bm", "min"]
     words = " ".join(text.split())
-    assert "-: never chosen, --json says why · m: marketplace host · snapshot" in words
+    assert "-: never chosen, --json says why · b: from the bundled list · m: marketplace host" in words
     assert max(text_width(line) for line in text.splitlines()) <= 80
 
 

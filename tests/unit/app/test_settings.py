@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from optimizer.app.settings import Settings, config_directory, load_settings
-from providers.errors import JobError
+from providers import registry
+from providers.errors import JobError, ProviderError
+from providers.offer import PriceClass, PricingModel
 
 
 def settings(tmp_path: Path, **environment: str) -> Settings:
@@ -63,6 +67,9 @@ def test_the_xdg_directory_is_honoured_when_absolute() -> None:
         ("[discounts]\naws = nan\n", "discounts.aws"),
         ("[discounts]\naws = true\n", "discounts.aws"),
         ('[discounts]\naws = "20%"\n', "discounts.aws"),
+        ("cache_url = 1\n", "cache_url = 1: the path of a SQLite file, or postgresql://"),
+        ('cache_url = " "\n', "cache_url = ' ': the path of a SQLite file"),
+        ('freshness = "6h"\n', "freshness = '6h': a table of kinds"),
         ("offers = \n", "file = 'tunefare.toml': readable TOML"),
     ],
 )
@@ -78,7 +85,7 @@ def test_a_misspelt_variable_is_refused_and_not_passed_over(tmp_path: Path) -> N
         JobError, match=r"environment: TUNEFARE_OFERS = 'x': unknown variable; did you mean TUNEFARE_OFF"
     ):
         settings(tmp_path, TUNEFARE_OFERS="x")
-    with pytest.raises(JobError, match="TUNEFARE_Q = '': unknown variable; known are TUNEFARE_CALIBRATION"):
+    with pytest.raises(JobError, match="TUNEFARE_Q = '': unknown variable; known are TUNEFARE_CACHE_URL"):
         settings(tmp_path, TUNEFARE_Q="")
     assert settings(tmp_path, TUNEFARE_TRACEBACK="1", _TUNEFARE_COMPLETE="bash", TUNE="x") == Settings()
 
@@ -105,3 +112,79 @@ def test_measured_runs_are_named_once_for_all(tmp_path: Path) -> None:
     (tmp_path / "tunefare.toml").write_text("calibration = 3\n", encoding="utf-8")
     with pytest.raises(JobError, match=r"tunefare\.toml: calibration = 3: the path of a file of measured runs"):
         settings(tmp_path)
+
+
+def test_where_live_prices_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "tunefare.toml").write_text('cache_url = "prices/live.sqlite3"\n', encoding="utf-8")
+    assert settings(tmp_path).cache_url == str(tmp_path / "prices" / "live.sqlite3")
+    assert settings(tmp_path, TUNEFARE_CACHE_URL="other.sqlite3").cache_url == "other.sqlite3"
+    assert settings(tmp_path, TUNEFARE_CACHE_URL="").cache_url == str(tmp_path / "prices" / "live.sqlite3")
+    for url in ("postgresql://me@db.example/prices", "sqlite:////var/prices.sqlite3"):
+        (tmp_path / "tunefare.toml").write_text(f'cache_url = "{url}"\n', encoding="utf-8")
+        assert settings(tmp_path).cache_url == url
+
+
+def test_who_is_told_that_a_refresh_ended(tmp_path: Path) -> None:
+    url = "https://checks.example/ping/0b51?rid=7"
+    assert settings(tmp_path, TUNEFARE_PING_URL=url).ping_url == url
+    assert settings(tmp_path, TUNEFARE_PING_URL="").ping_url is None
+    for wrong in ("checks.example", "ftp://checks.example", "https://", "https://x.example/a b", "https:///0b51"):
+        with pytest.raises(JobError, match="environment: TUNEFARE_PING_URL") as caught:
+            settings(tmp_path, TUNEFARE_PING_URL=wrong)
+        assert "'(not shown)'" in str(caught.value)  # what is nearly an address may hold the key of one
+
+
+def test_limits_of_age_are_merged_kind_by_kind(tmp_path: Path) -> None:
+    user = tmp_path / "home" / ".config" / "tunefare" / "config.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text('[freshness]\nlive_spot = { fresh = "1h" }\nlist_on_demand = { stale = "500d" }\n')
+    (tmp_path / "tunefare.toml").write_text('[freshness]\nlive_spot = { fresh = "12h", stale = "5d" }\n')
+    merged = settings(tmp_path).freshness
+    assert set(merged) == {(PriceClass.LIVE, PricingModel.SPOT), (PriceClass.LIST, PricingModel.ON_DEMAND)}
+    spot = merged[PriceClass.LIVE, PricingModel.SPOT]
+    assert (spot.fresh, spot.stale) == (timedelta(hours=12), timedelta(days=5))
+    assert merged[PriceClass.LIST, PricingModel.ON_DEMAND].stale == timedelta(days=500)
+
+
+def test_variables_of_price_sources_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Named:
+        info = SimpleNamespace(variables=(SimpleNamespace(name="TUNEFARE_NIMBUS_ACCOUNT"),))
+
+    def load(name: str) -> object:
+        asked.append(name)
+        if name == "broken-cloud":
+            raise ProviderError("broken")
+        return Named()
+
+    monkeypatch.setattr(registry, "provider_names", lambda: ("broken-cloud", "nimbus"))
+    monkeypatch.setattr(registry, "load_provider", load)
+    known = settings(tmp_path, TUNEFARE_NIMBUS_ENDPOINT="x", TUNEFARE_BROKEN_CLOUD_ENDPOINT="")
+    assert known == Settings()
+    assert not asked  # an address needs no adapter to be known
+    assert settings(tmp_path, TUNEFARE_NIMBUS_ACCOUNT="1", TUNEFARE_BROKEN_CLOUD_ANY="2") == Settings()
+    assert set(asked) == {"nimbus", "broken-cloud"}
+    for name in (
+        "TUNEFARE_NIMBUS_ENDPOINTS",
+        "TUNEFARE_NIMBUS_ACOUNT",
+        "TUNEFARE_CIRRUS_ENDPOINT",
+        "TUNEFARE_ENDPOINT",
+    ):
+        with pytest.raises(JobError, match=f"{name} = 'x': unknown variable"):
+            settings(tmp_path, **{name: "x"})
+
+
+def test_the_installed_sources_are_known_by_their_addresses(tmp_path: Path) -> None:
+    names = [f"TUNEFARE_{name.upper()}_ENDPOINT" for name in ("aws", "azure", "lambda", "oci")]
+    assert settings(tmp_path, **dict.fromkeys(names, "http://127.0.0.1:1")) == Settings()
+
+
+def test_no_source_is_looked_for_without_such_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[str, ...]:
+        raise AssertionError("looks at everything that is installed")
+
+    monkeypatch.setattr(registry, "provider_names", refuse)
+    assert settings(tmp_path, TUNEFARE_OFFERS="own.csv", TUNEFARE_NOW="2031-05-06T07:08Z").now
+    with pytest.raises(JobError, match="TUNEFARE_OFERS"):
+        settings(tmp_path, TUNEFARE_OFERS="x")

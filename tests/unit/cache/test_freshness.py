@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from cache.freshness import LIMITS, Freshness, Limits, age_of, freshness, offer_freshness, usable_unasked
+from cache.freshness import (
+    LIMITS,
+    Freshness,
+    Limits,
+    age_of,
+    freshness,
+    has_expired,
+    in_force,
+    offer_freshness,
+    usable_unasked,
+)
 from providers.offer import Offer, PriceClass, PricingModel
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -83,3 +93,31 @@ def test_spot_needs_a_fresh_price_unless_asked_for() -> None:
 def test_limits_refuse_disorder() -> None:
     with pytest.raises(ValueError, match="out of order"):
         Limits(fresh=2 * DAY, stale=DAY, reason="")
+
+
+def test_a_stated_limit_counts_and_the_others_stay() -> None:
+    longer = Limits(fresh=2 * DAY, stale=20 * DAY, reason="set here")
+    table = in_force({(PriceClass.LIVE, PricingModel.SPOT): longer})
+    assert set(table) == set(LIMITS)
+    assert table[PriceClass.LIVE, PricingModel.SPOT] is longer
+    assert table[PriceClass.LIVE, PricingModel.ON_DEMAND] is LIMITS[PriceClass.LIVE, PricingModel.ON_DEMAND]
+    assert freshness(PriceClass.LIVE, PricingModel.SPOT, DAY, table) is Freshness.FRESH
+    assert freshness(PriceClass.LIVE, PricingModel.SPOT, DAY) is Freshness.STALE
+    old = offer(PriceClass.LIVE, PricingModel.SPOT, DAY)
+    assert usable_unasked(old, now=NOW, table=table)
+    assert not usable_unasked(old, now=NOW)
+    assert in_force({}) == LIMITS
+
+
+def test_no_table_makes_a_bundled_spot_price_fresh() -> None:
+    table = in_force({(PriceClass.LIST, PricingModel.SPOT): Limits(fresh=DAY, stale=DAY, reason="set here")})
+    assert freshness(PriceClass.LIST, PricingModel.SPOT, timedelta(0), table) is Freshness.STALE
+
+
+def test_only_live_prices_expire_for_a_plan() -> None:
+    spot, ages = PricingModel.SPOT, (3 * DAY, 3 * DAY + SECOND, 9_000 * DAY)
+    assert [has_expired(offer(PriceClass.LIVE, spot, age), now=NOW) for age in ages] == [False, True, True]
+    for price_class in (PriceClass.LIST, PriceClass.OWN):
+        assert not any(has_expired(offer(price_class, spot, age), now=NOW) for age in ages)
+    table = in_force({(PriceClass.LIVE, spot): Limits(fresh=DAY, stale=9_000 * DAY, reason="set here")})
+    assert not any(has_expired(offer(PriceClass.LIVE, spot, age), now=NOW, table=table) for age in ages)

@@ -319,7 +319,9 @@ def test_the_usual_places_are_searched(monkeypatch: pytest.MonkeyPatch, tmp_path
     credentials = account._session.get_credentials()
     assert credentials is not None
     assert credentials.access_key == "AKIAY"
-    assert open_account(bare(**KEYS, AWS_PROFILE="nobody")) is not None
+    account = open_account(bare(**KEYS, AWS_PROFILE="nobody"))
+    assert account is not None
+    assert account.home == "us-east-1"
 
 
 @pytest.mark.parametrize(

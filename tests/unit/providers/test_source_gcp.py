@@ -116,6 +116,16 @@ def test_parts_are_named_for_what_they_cover(rest: FetchContext) -> None:
     assert not provider.parts(Wanted(pricing_models=frozenset({PricingModel.RESERVED})), rest)
 
 
+def test_a_region_that_cannot_be_googles_costs_no_walk(skus: SkuList, rest: FetchContext) -> None:
+    wanted = Wanted(regions=frozenset({"eastus", "global", "us-central1", "us-east-1"}))
+    with pytest.raises(JobError) as caught:
+        Gcp().parts(wanted, rest)
+    assert (caught.value.key, caught.value.value) == ("region", "eastus, global, us-east-1")
+    names = ["us-central1", "northamerica-northeast1", "me-west1", "africa-south1"]
+    assert Gcp().parts(Wanted(regions=frozenset(names)), rest)
+    assert not skus.asked
+
+
 def test_several_regions_come_out_of_one_walk(skus: SkuList, rest: FetchContext) -> None:
     wanted = Wanted(regions=frozenset({"us-central1", "europe-west4", "mars-north1"}))
     (result,) = fetch_all(Gcp(patience=QUICK), rest, wanted)
@@ -167,6 +177,7 @@ def test_a_quote_of_a_machine_that_lost_a_part_is_none(skus: SkuList, rest: Fetc
         KEY._replace(zone="us-central1-a"),
         KEY._replace(variant="secure"),
         KEY._replace(pricing_model="reserved"),
+        KEY._replace(region="global"),
         KEY._replace(provider="aws"),
     ],
 )
@@ -352,10 +363,32 @@ def test_without_a_key_a_credentials_file_does(
         environment[KEY_FILE] = str(user_file(tmp_path / "account.json"))
     client = gcp_client.connect(make_context(Gcp(), environment))
     try:
-        assert client.transport._credentials.refresh_token == "r"  # type: ignore[attr-defined]  # noqa: S105
+        credentials = client.transport._credentials  # type: ignore[attr-defined]
+        assert credentials.refresh_token == "r"  # noqa: S105
+        # A scope that the login does not have would be refused: its token is asked for as it is.
+        assert credentials.scopes is None
+        assert credentials.default_scopes is None
         assert client.transport.kind == "rest"
     finally:
         client.transport.close()
+
+
+def test_an_account_of_a_service_is_given_the_scope_of_the_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_google_machine: None
+) -> None:
+    import google.auth
+
+    asked: list[dict[str, Any]] = []
+
+    def load(_path: str, **options: Any) -> tuple[None, None]:
+        asked.append(options)
+        return None, None
+
+    monkeypatch.setattr(google.auth, "load_credentials_from_file", load)
+    monkeypatch.setattr(google.auth, "default", lambda **options: load("", **options))
+    gcp_client._default_credentials({KEY_FILE: str(tmp_path / "account.json")})
+    gcp_client._default_credentials({})
+    assert asked == [{"default_scopes": [gcp_client.SCOPE]}] * 2
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"type": "service_account"}', '{"type": "else"}'])

@@ -43,6 +43,8 @@ def with_tiers(sku: dict[str, Any], *tiers: tuple[int, str, int]) -> dict[str, A
         ("N1 Predefined Instance Ram running in Iowa", "RAM N1", False),
         ("A3Plus Instance Core running in Iowa", "core A3Plus", False),
         ("A3Ultra Instance Ram running in Iowa", "RAM A3Ultra", False),
+        ("A3 Ultra Instance Ram running in Iowa", "RAM A3Ultra", False),
+        ("Spot Preemptible A3 Ultra Instance Core running in Iowa", "core A3Ultra", True),
         ("Nvidia Tesla A100 GPU running in Iowa", "GPU A100-40GB", False),
         ("Nvidia Tesla A100 80GB GPU running in Iowa", "GPU A100-80GB", False),
         ("Nvidia Tesla A100 80GB GPU attached to Spot Preemptible VMs running in Iowa", "GPU A100-80GB", True),

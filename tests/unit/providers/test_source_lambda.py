@@ -121,6 +121,21 @@ def test_a_region_without_anything_free_is_an_empty_batch(fake: Fake) -> None:
 
 
 @pytest.mark.loopback
+def test_sold_out_is_believed_and_an_unknown_shape_is_not() -> None:
+    with ExitStack() as stack:
+        types = {"gpu_1x_a10": fakes.make_type("gpu_1x_a10", "A10 (24 GB PCIe)", 75, 1)}
+        fake = fakes.start(stack, types)
+        context = make_context(fake.provider, fake.environment)
+        wanted = Wanted(regions=frozenset({"us-west-3"}))
+        (result,) = fetch_all(fake.provider, context, wanted)
+        assert [batch.offers for batch in result.batches] == [()]
+        for kind in types.values():
+            kind["regions_with_capacity"] = kind.pop("regions_with_capacity_available")
+        with pytest.raises(ResponseChanged, match=r"lambda: none of 1 rows is an offer \(bad_row: 1\)"):
+            fetch_all(fake.provider, context, wanted)
+
+
+@pytest.mark.loopback
 def test_spot_is_not_asked_for(fake: Fake) -> None:
     context = make_context(fake.provider, fake.environment)
     assert fetch_all(fake.provider, context, Wanted(pricing_models=frozenset({PricingModel.SPOT}))) == []

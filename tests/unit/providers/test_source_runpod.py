@@ -236,6 +236,14 @@ def test_both_models_are_always_answered() -> None:
 
 
 @pytest.mark.loopback
+def test_stock_that_nobody_is_told_of_is_no_empty_market() -> None:
+    with ExitStack() as stack:
+        fake = fakes.start(stack, [fakes.make_type("NVIDIA L4", "L4", 24, securePrice=0.39)])
+        with pytest.raises(ResponseChanged, match="runpod: none of 8 rows is an offer"):
+            fetch_all(fake.provider, make_context(fake.provider, fake.environment))
+
+
+@pytest.mark.loopback
 def test_a_quote_of_what_ran_out_is_none() -> None:
     with ExitStack() as stack:
         kind = fakes.make_type("NVIDIA L4", "L4", 24, securePrice=0.39, stock={"secure": {1: "High"}})

@@ -210,8 +210,10 @@ def test_parts_are_countries() -> None:
     context = make_context(provider, {KEY: CANARY})
     wanted = Wanted(regions=frozenset({"us", GLOBAL_REGION}), pricing_models=frozenset({ON_DEMAND}))
     assert [part.name for part in provider.parts(wanted, context)] == ["hosts global on_demand", "hosts us on_demand"]
-    with pytest.raises(JobError, match="a country in two small letters"):
-        provider.parts(Wanted(regions=frozenset({"us-east-1"})), context)
+    # All of them at once, and whether there is a key or not: regions of other clouds are none of its.
+    with pytest.raises(JobError, match="a country in two small letters") as caught:
+        provider.parts(Wanted(regions=frozenset({"us-east-1", "eastus", "us"})), make_context(provider))
+    assert caught.value.value == "eastus, us-east-1"
     with pytest.raises(CredentialsMissing, match=KEY):
         provider.quote(OfferKey("vast", "us", "", "l4", "machine-1", "on_demand"), make_context(provider))
 
@@ -241,10 +243,40 @@ def test_a_country_is_asked_for_by_its_code(started: tuple[Fake, Cloud]) -> None
         "vast aq on_demand", "vast aq spot", "vast jp on_demand", "vast jp spot",
     ]  # fmt: skip
     assert {offer.gpu for offer in offers_of(results)} == {"A100-SXM-40GB", "A100-SXM-80GB"}
-    assert {str(body["geolocation"]) for method, _, body in cloud.asked if method == "POST"} == {
-        "{'eq': 'AQ'}",
-        "{'eq': 'JP'}",
-    }
+    # At once, not GPU by GPU: some 130 names at three seconds each would be the better part of an hour for a few
+    # countries.
+    assert [(path, body["geolocation"]) for _, path, body in cloud.asked] == [
+        ("/api/v0/bundles/", {"eq": "AQ"}),
+        ("/api/v0/bundles/", {"eq": "JP"}),
+    ]
+    assert fake.provider.info.requests_per_s <= 1 / 3
+
+
+def test_a_host_that_is_not_verified_is_none_of_those_searched_for() -> None:
+    parsed = parse(fakes.make_host(1, verification="deverified"), fakes.make_host(2, verification=None))
+    assert {offer.variant for offer in parsed.offers} == {"machine-10002"}
+    assert [(row.reason, row.detail) for row in parsed.dropped] == [("other_product", "a host that is deverified")]
+
+
+@pytest.mark.loopback
+def test_a_country_of_many_pages_is_read_whole(started: tuple[Fake, Cloud]) -> None:
+    fake, _ = started
+    context = make_context(fake.provider, fake.environment)
+    whole = {offer for offer in offers_of(fetch_all(fake.provider, context)) if offer.region == "se"}
+    assert set(offers_of(fetch_all(fake.provider, context, Wanted(regions=frozenset({"se"}))))) == whole
+
+
+@pytest.mark.loopback
+def test_a_market_without_hosts_and_hosts_without_prices_are_refused() -> None:
+    with pytest.raises(ResponseChanged, match="no host of any GPU"):
+        ask(lambda _: {"offers": []})
+    with pytest.raises(ResponseChanged, match="none of 2 rows is an offer"):
+        ask(lambda _: {"offers": [{**fakes.make_host(1, "L4"), "dph_base": None, "min_bid": None}]})
+    # In a country it may be so, with as many hosts as make a market it may not.
+    (result,) = ask(lambda _: {"offers": [fakes.make_host(1, "L4", 0.0)]}, country="us")
+    assert [batch.offers for batch in result.batches] == [(), ()]
+    with pytest.raises(ResponseChanged, match="none of 20 rows is an offer"):
+        ask(lambda _: {"offers": [fakes.make_host(n, "L4", 0.0) for n in range(10)]}, country="us")
 
 
 @pytest.mark.loopback
@@ -276,7 +308,7 @@ def test_another_key_is_refused(started: tuple[Fake, Cloud]) -> None:
         fetch_all(fake.provider, make_context(fake.provider, {**fake.environment, KEY: "some-other-key"}))
 
 
-def ask(answer: Callable[[dict[str, Any]], Any], names: object = ("L4",)) -> list[FetchResult]:
+def ask(answer: Callable[[dict[str, Any]], Any], names: object = ("L4",), *, country: str = "") -> list[FetchResult]:
     """Return what a fetch brings from a marketplace that answers a search so."""
 
     def respond(request: Request) -> Response:
@@ -287,7 +319,8 @@ def ask(answer: Callable[[dict[str, Any]], Any], names: object = ("L4",)) -> lis
     with ExitStack() as stack:
         address = serve(stack, Cloud(answer=respond))
         provider = Vast()
-        return fetch_all(provider, make_context(provider, {ENDPOINT: address, KEY: CANARY}))
+        wanted = Wanted(regions=frozenset({country} if country else ()))
+        return fetch_all(provider, make_context(provider, {ENDPOINT: address, KEY: CANARY}), wanted)
 
 
 def full_page(first: int = 0, price: float = 0.3) -> list[dict[str, Any]]:

@@ -189,6 +189,31 @@ def test_a_region_without_plans_is_an_empty_batch(fake: Fake) -> None:
 
 
 @pytest.mark.loopback
+@pytest.mark.parametrize(
+    "plan",
+    [
+        fakes.make_plan("vcg-l40s-16c-180g-48vram", "NVIDIA_L40S", 1, 48, 1.671, hourly_cost=None),
+        # All plans, and none with a GPU.
+        fakes.make_plan("vc2-1c-1gb", None, None, None, 0.007, type="vc2"),
+    ],
+)
+def test_lists_without_one_gpu_plan_that_is_understood_are_refused(plan: dict[str, Any]) -> None:
+    with ExitStack() as stack:
+        fake = fakes.start(stack, [plan], [])
+        context = make_context(fake.provider, fake.environment)
+        with pytest.raises(ResponseChanged, match="vultr: none of 1 rows is an offer"):
+            fetch_all(fake.provider, context, Wanted(regions=frozenset({"ewr"})))
+
+
+@pytest.mark.loopback
+def test_a_plan_that_is_sold_out_is_believed() -> None:
+    plan = fakes.make_plan("vcg-l40s-16c-180g-48vram", "NVIDIA_L40S", 1, 48, 1.671, locations=[])
+    with ExitStack() as stack:
+        fake = fakes.start(stack, [plan], [])
+        assert offers_of(fetch_all(fake.provider, make_context(fake.provider, fake.environment))) == []
+
+
+@pytest.mark.loopback
 def test_a_quote_asks_the_right_list(fake: Fake) -> None:
     context = make_context(fake.provider, fake.environment)
     key = OfferKey("vultr", "atl", "", "vbm-72c-480gb-gh200-gpu", METAL, "on_demand")

@@ -3,11 +3,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import numpy as np
-import pytest
 
 from optimizer.search.offers_columns import lay_out_offers, machine_of
-from optimizer.search.price_age import YEAR_S, price_sigma, spot_is_fresh
-from providers.offer import UNKNOWN_BILLING, BillingTerms, PriceClass, PricingModel
+from providers.offer import UNKNOWN_BILLING, BillingTerms, PriceClass
 from tests.fixtures.search_world import NOW, USD, make_offer, make_snapshot, tables
 
 
@@ -85,23 +83,3 @@ def test_machines_are_distinct_kinds_of_node():
     assert len(columns.machines) == 2
     assert columns.machine.tolist() == [0, 0, 1]
     assert machine_of(columns.offers[2], tables().gpus, nodes=3).nodes == 3
-
-
-def test_price_uncertainty_grows_with_the_root_of_the_age():
-    def sigma(model, age, price_class=PriceClass.LIST):
-        return price_sigma(price_class=price_class, pricing_model=model, age_s=age)
-
-    assert sigma(PricingModel.ON_DEMAND, YEAR_S) == pytest.approx(0.10)
-    assert sigma(PricingModel.ON_DEMAND, YEAR_S / 4) == pytest.approx(0.05)
-    assert sigma(PricingModel.SPOT, YEAR_S) == pytest.approx(0.75)
-    assert sigma(PricingModel.RESERVED, YEAR_S) == 0.0
-    assert sigma(PricingModel.SPOT, YEAR_S, PriceClass.OWN) == 0.0
-    assert sigma(PricingModel.SPOT, -5.0) == 0.0
-
-
-def test_spot_is_fresh_only_live_and_young():
-    assert spot_is_fresh(price_class=PriceClass.LIVE, age_s=3600.0)
-    assert not spot_is_fresh(price_class=PriceClass.LIVE, age_s=7 * 3600.0)
-    assert not spot_is_fresh(price_class=PriceClass.LIST, age_s=0.0)
-    assert spot_is_fresh(price_class=PriceClass.OWN, age_s=23 * 3600.0)
-    assert not spot_is_fresh(price_class=PriceClass.OWN, age_s=25 * 3600.0)

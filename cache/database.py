@@ -17,6 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from providers.errors import JobError
+
 from .errors import StoreBusy, StoreDamaged
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def open_database(url: str, *, create: bool) -> Database:
     """Return the database at `url`, its schema untouched. Without `create` a SQLite file must exist.
 
     Raises StoreBusy where PostgreSQL does not answer, StoreDamaged for a file that is no database or that cannot be
-    written.
+    written, JobError for the URL of another kind of database.
     """
     if url.startswith(POSTGRES_SCHEMES):
         from .postgres import PostgresDatabase
@@ -99,8 +101,15 @@ def is_postgres(url: str) -> bool:
 
 
 def sqlite_path(url: str) -> Path:
-    """Return the file that `url` names."""
-    return Path(url.removeprefix("sqlite:///")).expanduser()
+    """Return the file that `url` names. Raises JobError (exit 2) for the URL of another kind of database."""
+    path = url.removeprefix("sqlite:///")
+    scheme, separator, _ = path.partition("://")
+    if separator:  # the rest may hold a password
+        raise JobError(
+            where="settings", key="TUNEFARE_CACHE_URL", value=f"{scheme}://...",
+            allowed="postgresql://..., or the path of a SQLite file",
+        )  # fmt: skip
+    return Path(path).expanduser()
 
 
 def load_migrations(package: str, folder: str = "migrations", *, dialect: str) -> tuple[Migration, ...]:

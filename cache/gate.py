@@ -48,7 +48,7 @@ UNIT_FACTORS = (60, 100, 730, 744, 1000, 3600)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatePolicy:
-    """The limits of the gate; `docs/prices.md` says what each rests on."""
+    """The limits of the gate; `docs/nightly-refresh.md` says what they hold back."""
 
     largest_move: float = 3.0
     least_rows: float = 0.7
@@ -317,10 +317,12 @@ def _beyond_class(offer: Offer, before: Previous | None, known: Known, policy: G
 
 def _class_price(gpu: str | None, known: Known) -> float | None:
     """Return the usual price of one GPU-hour in billionths of a dollar: of that GPU, else of those of its size."""
+    table = known.gpus.by_id
     own = known.class_median.get(gpu or "")
     if own or gpu is None:
         return own
-    table = known.gpus.by_id
+    if gpu not in table:
+        return known.class_median.get("")
     size = table[gpu].memory_nameplate_gb
     kin = [
         price
@@ -332,10 +334,11 @@ def _class_price(gpu: str | None, known: Known) -> float | None:
 
 def _memory(offer: Offer, known: Known, policy: GatePolicy) -> str | None:
     """Return what is wrong with the memory that the source states, or None."""
-    if offer.gpu_memory_bytes is None or offer.gpu is None or "fractional" in offer.flags:
+    gpu = known.gpus.by_id.get(offer.gpu or "")
+    if offer.gpu_memory_bytes is None or gpu is None or "fractional" in offer.flags:
         return None
     stated = offer.gpu_memory_bytes
-    nominal = known.gpus.by_id[offer.gpu].memory_nameplate_gb * 2**30
+    nominal = gpu.memory_nameplate_gb * 2**30
     if policy.least_memory <= stated / nominal <= policy.most_memory:
         return None
     words = f"{stated / 2**30:.4g} GiB stated, {offer.gpu} has {nominal / 2**30:.4g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from providers.scope import OfferKey
 
 from .gate import GatePolicy, Judged, Known, Previous, class_medians, judge, on_demand_key
 from .quarantine import decisions_of, pending_moves
-from .quorum import QuorumPolicy, release_by_quorum
+from .quorum import PendingMove, QuorumPolicy, release_by_quorum
 from .rows import seconds
 
 if TYPE_CHECKING:
@@ -59,9 +60,39 @@ def judge_source(
     judged = [judge(batch, one, source.gate) for batch, one in zip(batches, known, strict=True)]
     if not any(row.reason == "price_jump" for one in judged for row in one.quarantined):
         return judged
-    since = source.now - CROWD_REMEMBERED
-    pending = pending_moves(session, source.name, beside=[batch.scope for batch in batches], since=since)
-    return release_by_quorum(judged, dict(enumerate(known)), pending=pending, policy=source.quorum)
+    since, tonight = source.now - CROWD_REMEMBERED, {batch.scope for batch in batches}
+    pending = pending_moves(session, source.name, beside=tonight, since=since)
+    moved, elsewhere = _elsewhere(session, source, tonight, since)
+    return release_by_quorum(
+        judged, dict(enumerate(known)), pending=[*moved, *pending], elsewhere=elsewhere, policy=source.quorum
+    )
+
+
+def _elsewhere(
+    session: Session, source: Source, tonight: set[Scope], since: datetime
+) -> tuple[list[PendingMove], Counter[str]]:
+    """Return the jumps that were published after `since` in other scopes, and how many series have a price there."""
+    rows = session.rows(
+        "SELECT s.provider, s.region, o.zone, o.instance_type, o.variant, s.pricing_model, o.gpu, o.gpu_name, "
+        "h.price_nano, (SELECT p.price_nano FROM price_history p WHERE p.offer_id = o.id AND p.at < h.at "
+        "ORDER BY p.at DESC LIMIT 1) FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id "
+        "LEFT JOIN price_history h ON h.offer_id = o.id AND h.at >= ? "
+        "AND h.at = (SELECT MAX(at) FROM price_history WHERE offer_id = o.id) "
+        "WHERE s.provider = ? AND o.price_nano IS NOT NULL",
+        (seconds(since), source.name),
+    )
+    moved: list[PendingMove] = []
+    series: Counter[str] = Counter()
+    for *key, gpu, gpu_name, price, before in rows:
+        place = OfferKey(*key)
+        if place.scope in tonight:
+            continue
+        family = f"{place.provider} {gpu or gpu_name} {place.pricing_model}"
+        series[family] += 1
+        move = price / before if price and before else 1.0
+        if max(move, 1 / move) > source.gate.largest_move:
+            moved.append(PendingMove(key=place, family=family, move=move))
+    return moved, series
 
 
 def _known(

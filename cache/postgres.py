@@ -45,7 +45,10 @@ class PostgresDatabase:
 
     def __init__(self, url: str) -> None:
         """Raises StoreBusy where the server does not answer, StoreDamaged where psycopg is missing."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as err:  # the URL may hold a password
+            raise StoreDamaged(f"TUNEFARE_CACHE_URL is no URL ({err}): postgresql://USER@HOST/NAME is one") from err
         self.place = f"postgresql://{parts.hostname or ''}{parts.path}"
         self._url = url
         self._connection = self._connect()
@@ -87,7 +90,8 @@ class PostgresDatabase:
         except ImportError as err:
             raise StoreDamaged("a PostgreSQL store needs psycopg: pip install 'tunefare[postgres]'") from err
         try:
-            return psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_S)
+            # Said, because a database of no encoding (SQL_ASCII) would answer with bytes.
+            return psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_S, client_encoding="utf8")
         except psycopg.Error as err:
             reason = " ".join(str(err).split())[:200]
             password = urlsplit(self._url).password
@@ -108,9 +112,14 @@ class PostgresDatabase:
                     self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute(end)
-        except psycopg.errors.InsufficientPrivilege as err:
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as err:
             raise StoreDamaged(f"{self.place} does not let this user do that ({err.diag.message_primary})") from err
-        except psycopg.OperationalError as err:
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as err:
+            reason = err.diag.message_primary
+            raise StoreDamaged(
+                f"{self.place} is no price store ({reason}): name another with TUNEFARE_CACHE_URL"
+            ) from err
+        except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as err:
             raise StoreBusy(f"{self.place} is out of reach ({' '.join(str(err).split())[:200]}): try again") from err
 
 

@@ -172,8 +172,8 @@ def note_source(session: Session, state: SourceState) -> None:
             at if state.succeeded else None,
             state.duration_ms,
             state.outcome,
-            state.error,
-            state.sample,
+            _storable(state.error),
+            _storable(state.sample),
         ),
     )
 
@@ -273,6 +273,12 @@ def _hold(session: Session, before: int | None, rows: Iterable[Row]) -> None:
     session.run_many(
         "UPDATE price_offers SET seen_at = COALESCE(seen_at, ?) WHERE id = ?", [(before, row[0]) for row in rows]
     )
+
+
+def _storable(text: str) -> str:
+    """Return what a source sent as text that both engines take: PostgreSQL refuses NUL, and half of a surrogate pair
+    is no text anywhere."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _place(offer: Offer) -> tuple[str, str, str]:

@@ -36,7 +36,7 @@ class QuorumPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingMove:
-    """A jump that an earlier night held back, of a scope that tonight's run does not hold."""
+    """A jump of the last days in a scope that tonight's run does not hold: held back, or released by its crowd."""
 
     key: OfferKey
     family: str
@@ -48,19 +48,21 @@ def release_by_quorum(
     known: Mapping[int, Known],
     *,
     pending: Iterable[PendingMove] = (),
+    elsewhere: Mapping[str, int] | None = None,
     policy: QuorumPolicy | None = None,
 ) -> list[Judged]:
     """Return the judgements of one provider with the jumps released that their family makes together.
 
     `known` is what each judgement was held against, by its place in `judged`; `pending` jumps of earlier nights count
-    as members of the crowd, and are not released here (their scope was not asked tonight). What a person rejected
-    stays rejected.
+    as members of the crowd, and are not released here (their scope was not asked tonight). `elsewhere` is how many
+    series of a family have a price in scopes that were not asked: a refresh of one region is no majority of the family.
+    What a person rejected stays rejected.
     """
     policy = policy or QuorumPolicy()
     moves: dict[str, dict[OfferKey, float]] = defaultdict(dict)
     for item in pending:
         moves[item.family][item.key] = item.move
-    compared: dict[str, int] = defaultdict(int)
+    compared: dict[str, int] = defaultdict(int, elsewhere or {})
     for one in judged:
         for family, count in (one.compared or {}).items():
             compared[family] += count

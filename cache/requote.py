@@ -90,6 +90,11 @@ def requote(
     # The size of the batch says nothing here, and its age is that of now.
     batch = ScopeBatch(scope=key.scope, observed_at=offer.observed_at, offers=(offer,))
     judged = judge(batch, known)
+    if before and before.gpu and offer.gpu != before.gpu:
+        detail = f"{offer.gpu or offer.gpu_name}, before {before.gpu}"
+        return Requote(
+            key=key, status=QuoteStatus.HELD, offer=offer, before=before, reason="machine_changed", detail=detail
+        )
     if judged.quarantined:
         row = judged.quarantined[0]
         return Requote(

@@ -46,20 +46,13 @@ class SqliteDatabase:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StoreDamaged(f"SQLite {sqlite3.sqlite_version} is too old: 3.24 or newer is needed")
         try:
-            if create:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            mode = "rwc" if create else "rw"
-            self._connection = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=BUSY_S,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # Safe against a killed process; the loss of power may cost the newest prices, and damages nothing.
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection = _connect(path, create=create)
+        except sqlite3.OperationalError as err:
+            unwritable = err.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+            copy = _copy_in_memory(path) if unwritable and not create else None
+            if copy is None:
+                raise self._named(err) from err
+            self._connection = copy
         except (sqlite3.Error, OSError) as err:
             raise self._named(err) from err
 
@@ -108,3 +101,48 @@ class SqliteDatabase:
             return StoreDamaged(f"{self.place} is no price store ({err}): delete it, prices can be fetched again")
         reason = getattr(err, "strerror", None) or str(err)
         return StoreDamaged(f"{self.place} cannot be used ({reason}): name another store with TUNEFARE_CACHE_URL")
+
+
+def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Safe against a killed process; the loss of power may cost the newest prices, and damages nothing.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _copy_in_memory(path: Path) -> sqlite3.Connection | None:
+    """Return a copy of a database that lies where nothing can be written; None while somebody writes it.
+
+    SQLite needs a file beside a database in WAL mode even to read it. Without a log the file is whole by itself.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        before = path.stat()
+        data = path.read_bytes()
+        after = path.stat()
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            return None
+        if log.exists() and log.stat().st_size:
+            return None
+    except OSError:
+        return None
+    if not data.startswith(b"SQLite format 3\0"):
+        return None
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    # The two bytes that say "WAL": there is none in memory.
+    connection.deserialize(data[:18] + b"\1\1" + data[20:])
+    return connection

@@ -85,7 +85,7 @@ def import_snapshot(store: SqlStore, file: SnapshotFile, order: ImportOrder) -> 
         states = {state.scope: state for state in scope_states(session)}
         taken = [done for item in file.scopes if (done := _left_alone(item, states.get(item.scope)))]
         stays = {done.scope for done in taken}
-        stored = {offer.key: offer for offer in latest_offers(session)}
+        stored = {OfferKey(*offer.key): offer for offer in latest_offers(session)}
         batches: dict[str, list[ScopeBatch]] = defaultdict(list)
         for item in sorted(file.scopes, key=lambda item: item.scope):
             if item.scope not in stays:
@@ -120,10 +120,10 @@ def _left_alone(item: FiledScope, state: ScopeState | None) -> Taken | None:
     return Taken(scope=item.scope, batch_at=item.batch_at, outcome=outcome)
 
 
-def _with_own_age(offer: Offer, stored: Mapping[tuple[str, ...], Offer]) -> Offer:
+def _with_own_age(offer: Offer, stored: Mapping[OfferKey, Offer]) -> Offer:
     """Return the offer; one that the other machine holds back, and whose last good price is older than the one stored
     here, keeps the one stored here with its age."""
-    here = stored.get(offer.key)
+    here = stored.get(OfferKey(*offer.key))
     if HELD not in offer.flags or here is None or here.observed_at <= offer.observed_at:
         return offer
     return replace(here, flags=tuple(dict.fromkeys((*here.flags, HELD))))

@@ -45,7 +45,7 @@ class Inflater:
         self._started = self._started or bool(data)
         left = self._behind + data
         self._behind = b""
-        while left or not self._decoder.eof:
+        while left:
             if self._decoder.eof:
                 # Another member may follow the end of one; what is no member is padding.
                 if len(left) < len(_MAGIC):
@@ -58,6 +58,3 @@ class Inflater:
             if piece:
                 yield piece
             left = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
-            # A piece as long as allowed may have more behind it, although all input is taken.
-            if not left and len(piece) < PIECE_BYTES:
-                return

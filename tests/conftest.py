@@ -58,3 +58,9 @@ def _isolated(
         monkeypatch.setenv(variable, str(home))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing source is asked again at once: for tests of what comes after that."""
+    monkeypatch.setattr("providers.pace.BACKOFF_FIRST_S", 0.002)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cache.store import PriceStore
     from providers.gpus import GpuTable
     from providers.offer import Offer
+    from providers.scope import Scope
 
     from .settings import Settings
 
@@ -81,7 +82,8 @@ def list_prices(
         raise JobError(where=COMMAND_LINE, key="limit", value=limit, allowed="a whole number, 0 for all")
     wanted = wanted or PriceFilter()
     known = _known(choice, stated, table, moment, store=store, wanted=wanted, digest=digest)
-    passing = _passing(known, wanted, table)
+    test = parse_filter(wanted, known.places, table)
+    passing = [offer for offer in known.offers if test.takes(offer)]
     listed = nsmallest(limit or len(passing), passing, key=_cheapest_first)
     ages = in_force(stated.freshness)
     return PriceListAnswer(
@@ -138,26 +140,58 @@ def _places(offers: Iterable[Offer]) -> Counter[tuple[str, str]]:
     return Counter((offer.provider, offer.region) for offer in offers)
 
 
-def _passing(known: _Known, wanted: PriceFilter, gpus: GpuTable) -> list[Offer]:
-    chips = {parse_gpu(name, gpus) for name in wanted.gpus}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferTest:
+    """A filter in the words of the price list: ids and names as it writes them."""
+
+    gpus: frozenset[str]
+    providers: frozenset[str]
+    regions: frozenset[str]
+    pricing_models: frozenset[PricingModel]
+    min_gpus: int
+
+    def takes(self, offer: Offer) -> bool:
+        """Return whether the offer passes."""
+        return (
+            (not self.gpus or offer.gpu in self.gpus)
+            and (not self.providers or offer.provider in self.providers)
+            and (not self.regions or offer.region in self.regions)
+            and (not self.pricing_models or offer.pricing_model in self.pricing_models)
+            and offer.gpu_count >= self.min_gpus
+        )
+
+    def takes_whole(self, scope: Scope) -> bool:
+        """Return whether every offer of the scope passes, whatever it is."""
+        return (
+            not self.gpus
+            and self.min_gpus == 1
+            and (not self.providers or scope.provider in self.providers)
+            and (not self.regions or scope.region in self.regions)
+            and (not self.pricing_models or scope.pricing_model in self.pricing_models)
+        )
+
+
+def parse_filter(wanted: PriceFilter, places: Iterable[tuple[str, str]], gpus: GpuTable) -> OfferTest:
+    """Return the filter that a person wrote. `places` are the providers and regions that prices are known of.
+
+    Raises JobError for an unknown GPU, provider, region or pricing model, naming what is known.
+    """
+    places = tuple(places)
     providers, regions = (
-        known_names(names, {place[at] for place in known.places}, key=key, where=COMMAND_LINE)
+        frozenset(known_names(names, {place[at] for place in places}, key=key, where=COMMAND_LINE))
         for at, key, names in ((0, "provider", wanted.providers), (1, "region", wanted.regions))
     )
-    models = {parse_pricing_model(name) for name in wanted.pricing_models}
     if wanted.min_gpus < 1:
         raise JobError(
             where=COMMAND_LINE, key="min_gpus", value=wanted.min_gpus, allowed="a whole number of at least 1"
         )
-    return [
-        offer
-        for offer in known.offers
-        if (not chips or offer.gpu in chips)
-        and (not providers or offer.provider in providers)
-        and (not regions or offer.region in regions)
-        and (not models or offer.pricing_model in models)
-        and offer.gpu_count >= wanted.min_gpus
-    ]
+    return OfferTest(
+        gpus=frozenset(parse_gpu(name, gpus) for name in wanted.gpus),
+        providers=providers,
+        regions=regions,
+        pricing_models=frozenset(parse_pricing_model(name) for name in wanted.pricing_models),
+        min_gpus=wanted.min_gpus,
+    )
 
 
 def parse_gpu(name: str, gpus: GpuTable) -> str:

@@ -18,9 +18,14 @@ def write_file(path: Path | str, text: str, *, key: str = "output", mode: int = 
     file keeps its permissions; a new one gets `mode` within the umask. Raises JobError (exit 2) naming the path when
     it cannot be written.
     """
+    return write_bytes(path, text.encode("utf-8"), key=key, mode=mode)
+
+
+def write_bytes(path: Path | str, data: bytes, *, key: str = "output", mode: int = 0o644) -> Path:
+    """Write `data` to `path` as `write_file` writes text."""
     target = Path(path)
     try:
-        return _write(target, text.encode("utf-8"), mode)
+        return _write(target, data, mode)
     except OSError as err:
         raise JobError(where="command line", key=key, value=str(path), allowed=_advice(target, err)) from err
 

@@ -25,7 +25,7 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="json, csv, parquet or focus (default: by the name of FILE, else json)",
+            help="json, csv, parquet or focus (default: by the name of FILE)",
             rich_help_panel=OUTPUT,
             show_default=False,
         ),

@@ -65,7 +65,7 @@ def draw_steps(steps: Steps, label: Callable[[int], str], style: Style, *, inden
     height = HEIGHT if high > low else FLAT
     labels = {0: style.plain(label(high)), height - 1: style.plain(label(low))}
     margin = max(text_width(text) for text in labels.values())
-    width = style.width - len(indent) - margin - 3
+    width = style.width - len(indent) - margin - 2
     grid = _grid(steps, low=low, high=high, width=width, height=height, glyphs=glyphs)
     lines = []
     for at, cells in enumerate(grid):

@@ -45,11 +45,11 @@ def format_minute(moment: datetime) -> str:
 
 def format_change(ppm: int | None) -> str:
     """Return a change in per cent: "+25.0 %", "-0.4 %"; what is not nothing does not read 0."""
-    if ppm is None:
-        return ""
+    if not ppm:
+        return "" if ppm is None else "as before"
     percent = ppm / 10_000
-    if ppm and abs(percent) < 0.05:
-        return "<+0.1 %" if ppm > 0 else ">-0.1 %"
+    if abs(percent) < 0.05:
+        return "+<0.1 %" if ppm > 0 else "-<0.1 %"
     return f"{percent:+,.1f} %" if abs(percent) < 999.95 else f"{percent:+,.0f} %"
 
 
@@ -100,7 +100,7 @@ def _facts(series: PriceSeries, now: datetime) -> str:
     if series.points[-1].price_nano is None:
         return f"{machine} · gone for {age}"
     words = f"{machine} · last seen {age} ago"
-    return f"{words} · a newer price is in quarantine: tunefare prices quarantine list" if series.held else words
+    return f"{words} · held: a newer price is in quarantine" if series.held else words
 
 
 def _row(series: PriceSeries, point: PricePoint) -> list[str]:

@@ -203,7 +203,9 @@ def test_every_billing_row_is_a_provider_of_the_list() -> None:
     assert set(load_billing()) <= {*provider_names(), *(offer.provider for offer in OFFERS)}
     snapshot = make_snapshot(OFFERS, billing=load_billing())
     assert snapshot.billing_of(offer_of("lambda", "gh200")).increment_s == 60
-    assert snapshot.billing_of(offer_of("vultr", "a40")).source.startswith("assumed")
+    assert snapshot.billing_of(
+        offer_of("jarvis-labs", "a100-40gb", pricing_model=PricingModel.ON_DEMAND)
+    ).source.startswith("assumed")
 
 
 def test_the_search_never_sees_an_excluded_offer() -> None:

@@ -11,7 +11,12 @@ from optimizer.cli.main import COMMANDS, main
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAGES = [[], *([name] for name in COMMANDS), ["prices", "list"]]
+PAGES = [
+    [],
+    *([name] for name in COMMANDS),
+    *(["prices", name] for name in ("list", "history", "export", "import", "quarantine")),
+    *(["prices", "quarantine", name] for name in ("list", "release", "reject")),
+]
 
 
 @pytest.mark.parametrize("words", PAGES, ids=lambda words: "-".join(words) or "root")

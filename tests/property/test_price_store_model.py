@@ -107,7 +107,9 @@ def a_batch(rng: random.Random, store: SqlStore, model: Model, at: datetime) -> 
     held = {name: nano * 7 for name, nano in price.items() if rng.random() < 0.3}
     kept = {name: nano for name, nano in price.items() if name not in held}
     batch = make_batch(*(offer_of(scope, name, held.get(name, price[name])) for name in names), at=at, scope=scope)
-    rows = tuple(HeldRow(offer=one, reason="price_jump", detail="") for one in batch.offers if one.instance_type in held)
+    rows = tuple(
+        HeldRow(offer=one, reason="price_jump", detail="") for one in batch.offers if one.instance_type in held
+    )
     passed = tuple(one for one in batch.offers if one.instance_type in kept)
     refused = Refusal(reason="row_count", detail="few") if rng.random() < 0.1 else None
     with store.writing() as session:

@@ -128,11 +128,11 @@ def test_cases_are_written_back_with_predictions(tunefare: Callable[..., object]
 def test_prices_are_listed_cheapest_per_gpu_first(tunefare: Callable[..., object], market: tuple[str, ...]) -> None:
     text = tunefare("prices", "list", *market, "--now", NOW)
     assert (text.code, text.err) == (0, "")
-    machines = [line.split()[:3] for line in text.out.splitlines()[2:5]]
+    machines = [line.split()[:4] for line in text.out.splitlines()[2:5]]
     assert machines == [
-        ["$2.50", "2×A100-SXM-80GB", "cirrus"],
-        ["$3.00", "1×H100-SXM-80GB", "nimbus"],
-        ["$4.00", "1×H100-SXM-80GB", "nimbus"],
+        ["$2.50", "$5.00", "2×A100-SXM-80GB", "cirrus"],
+        ["$3.00", "$3.00", "1×H100-SXM-80GB", "nimbus"],
+        ["$4.00", "$4.00", "1×H100-SXM-80GB", "nimbus"],
     ]
     document = json.loads(tunefare("prices", "list", *market, "--now", NOW, "--min-gpus", "2", "--json").out)
     assert [row["instance_type"] for row in document["offers"]] == ["twin"]

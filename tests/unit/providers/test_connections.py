@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import threading
+import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from providers.addresses import LONGEST_PLACE, is_this_machine, is_trusted, place_of
 from providers.connections import Connections, proxy_for
 from providers.errors import JobError
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
 
 PROXY = "http://proxy.example:3128"
 
@@ -79,8 +84,15 @@ def test_certificates_are_checked_by_default() -> None:
     assert pool.assert_hostname is None  # type: ignore[attr-defined]
 
 
-def test_threads_open_a_pool_once() -> None:
+def test_threads_open_a_pool_once(monkeypatch: pytest.MonkeyPatch) -> None:
     connections = Connections(connect_s=1.0, read_s=1.0)
+    opening = connections._open
+
+    def slowly(proxy: str) -> PoolManager:
+        time.sleep(0.001)  # lets another thread in, right where it would do harm
+        return opening(proxy)
+
+    monkeypatch.setattr(connections, "_open", slowly)
     found: list[object] = []
     together = threading.Barrier(8)
 

@@ -44,6 +44,18 @@ def test_threads_take_distinct_turns() -> None:
     assert sorted(turns) == [number / 8.0 for number in range(400)]
 
 
+def test_a_turn_is_taken_by_one_thread_at_a_time() -> None:
+    held: list[bool] = []
+
+    def clock() -> float:
+        held.append(limit._lock.locked())
+        return 5.0
+
+    limit = RateLimit(8.0, clock=clock)
+    limit.wait_s()
+    assert held == [True]
+
+
 def test_no_limit_at_all() -> None:
     limit = RateLimit(float("inf"), clock=lambda: 5.0)
     assert [limit.wait_s() for _ in range(3)] == [0.0, 0.0, 0.0]

@@ -28,6 +28,7 @@ OTHERS: dict[str, object] = {
     "pricing_model": PricingModel.SPOT, "unit_price_nano": 1, "observed_at": datetime(2026, 11, 2, tzinfo=UTC),
     "source": "x", "price_class": PriceClass.LIVE, "zone": "x", "variant": "x", "currency": "EUR", "vcpus": 3,
     "host_ram_bytes": 5, "disk_bytes": 7, "network_bytes_per_s": 2.5, "flags": ("x",), "billing": BillingTerms(),
+    "gpu_memory_bytes": 11,
 }  # fmt: skip
 TOKEN = TokenPrice(
     vendor="v", model="m", method="sft", low_nano_per_token=1, high_nano_per_token=2, source="s", source_date="d"

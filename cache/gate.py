@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,11 @@ class GatePolicy:
     rows_from: int = 10
     """Smaller batches are not judged by their size: two of three offers prove nothing."""
     repeats: int = 3
-    """After so many refusals in a row with about as many rows, the shorter list is believed."""
+    """After so many nights of refusals in a row with about as many rows, the shorter list is believed."""
+    empty_repeats: int = 7
+    """After so many nights an empty batch is believed: the region is closed."""
+    night_s: int = 12 * 3600
+    """Refusals closer together than this are one night: trying again proves nothing."""
     placeholder: float = 50.0
     least_memory: float = 0.80
     most_memory: float = 1.10
@@ -91,7 +96,8 @@ class Known:
     `previous` by offer key; `on_demand` the on-demand price in billionths by (provider, region, type, variant,
     currency); `class_median` the median price of one GPU-hour in billionths of a dollar, by GPU id, "" over all;
     `decisions` by (key, reason). `last_rows` is the size of the scope's last batch, None for the first; `last_at` its
-    moment. `refused_rows` and `refused_times` say how the last attempts ended that were refused for their size.
+    moment. `refused_rows` and `refused_times` say how the last nights ended that were refused for their
+    size, `refused_at` when that was last counted.
     """
 
     previous: Mapping[OfferKey, Previous]
@@ -103,6 +109,7 @@ class Known:
     last_at: int | None = None
     refused_rows: int = 0
     refused_times: int = 0
+    refused_at: int | None = None
     volatile: bool = False
 
 
@@ -207,17 +214,22 @@ def on_demand_key(offer: Offer) -> tuple[str, str, str, str, str]:
 def _refusal(batch: ScopeBatch, known: Known, policy: GatePolicy) -> Refusal | None:
     rows = len(_by_key(batch.offers))
     if known.last_at is not None and int(batch.observed_at.timestamp()) < known.last_at:
-        return Refusal(reason="older", detail=REFUSALS["older"])
+        stored = datetime.fromtimestamp(known.last_at, UTC)
+        return Refusal(reason="older", detail=f"{REFUSALS['older']}, which is of {stored:%Y-%m-%d %H:%M} UTC")
     if known.volatile or not known.last_rows:
         return None
+    night = known.refused_at is None or batch.observed_at.timestamp() - known.refused_at >= policy.night_s
+    again = known.refused_times + (1 if night else 0)
     if rows == 0:
-        return Refusal(
-            reason="empty", detail=f"{REFUSALS['empty']} ({known.last_rows} offers)", times=known.refused_times + 1
-        )
+        times = 1 if known.refused_rows else max(again, 1)
+        if times > policy.empty_repeats:
+            return None
+        lost = "1 offer" if known.last_rows == 1 else f"{known.last_rows} offers"
+        return Refusal(reason="empty", detail=f"{REFUSALS['empty']} ({lost})", times=times)
     if known.last_rows < policy.rows_from or rows >= policy.least_rows * known.last_rows:
         return None
     same = known.refused_rows > 0 and abs(rows - known.refused_rows) <= 0.1 * known.refused_rows
-    times = known.refused_times + 1 if same else 1
+    times = max(again, 1) if same else 1
     if times > policy.repeats:
         return None
     return Refusal(reason="row_count", detail=f"{REFUSALS['row_count']} ({rows} of {known.last_rows})", times=times)

@@ -54,8 +54,12 @@ def judge_source(
 ) -> list[Judged]:
     """Return the judgement on each batch of one source, in order, jumps released that a family makes together.
 
-    `listed` is the bundled list: the first live on-demand price of an offer is held against it.
+    `listed` is the bundled list: the first live on-demand price of an offer is held against it. Raises ValueError for
+    two batches of one scope.
     """
+    twice = [scope for scope, times in Counter(batch.scope for batch in batches).items() if times > 1]
+    if twice:  # the second would replace the first
+        raise ValueError(f"two batches of {min(twice)}")
     known = _known(session, source, batches, states, listed)
     judged = [judge(batch, one, source.gate) for batch, one in zip(batches, known, strict=True)]
     if not any(row.reason == "price_jump" for one in judged for row in one.quarantined):
@@ -127,6 +131,7 @@ def _known(
             last_at=seconds(state.batch_at) if state and state.batch_at else None,
             refused_rows=state.refused_offers if state else 0,
             refused_times=state.refused_times if state else 0,
+            refused_at=state.refused_at if state else None,
             volatile=source.volatile,
         )
         for state in (states.get(batch.scope) for batch in batches)

@@ -77,7 +77,8 @@ def publish(session: Session, judged: Judged, *, origin: str, stored_at: datetim
     _write_history(session, [(row[0], at, None) for row in gone])
     offers = len(judged.published) + len(held)
     session.run(
-        "UPDATE price_scopes SET batch_at = ?, offers = ?, refused = '', refused_offers = 0, refused_times = 0 "
+        "UPDATE price_scopes SET batch_at = ?, offers = ?, refused = '', refused_offers = 0, refused_times = 0, "
+        "refused_at = NULL "
         "WHERE id = ?",
         (at, offers, scope_id),
     )
@@ -128,9 +129,9 @@ def put_price(session: Session, scope_id: int, offer: Offer, *, since: datetime)
         (at, scope_id, *_place(offer)),
     )
     session.run(
-        "UPDATE price_offers SET seen_at = NULL WHERE scope_id = ? AND seen_at = "
-        "(SELECT batch_at FROM price_scopes WHERE id = ?)",
-        (scope_id, scope_id),
+        "UPDATE price_offers SET seen_at = NULL WHERE scope_id = ? AND instance_type = ? AND zone = ? AND variant = ? "
+        "AND seen_at = (SELECT batch_at FROM price_scopes WHERE id = ?)",
+        (scope_id, *_place(offer), scope_id),
     )
     session.run(
         "UPDATE price_scopes SET batch_at = COALESCE(batch_at, ?), offers = "
@@ -200,9 +201,13 @@ def note_part(
 
 def _note_refusal(session: Session, scope_id: int, judged: Judged) -> None:
     assert judged.refused is not None  # noqa: S101 - for the type checker: the caller asked
+    # Only a list that is too short is counted: another clock says nothing of its length.
+    rows, times = (0, 0) if judged.refused.reason == "older" else (len(judged.batch.offers), judged.refused.times)
+    at = seconds(judged.batch.observed_at)
     session.run(
-        "UPDATE price_scopes SET refused = ?, refused_offers = ?, refused_times = ? WHERE id = ?",
-        (judged.refused.detail, len(judged.batch.offers), judged.refused.times, scope_id),
+        "UPDATE price_scopes SET refused = ?, refused_offers = ?, "
+        "refused_at = CASE WHEN refused_times = ? THEN refused_at ELSE ? END, refused_times = ? WHERE id = ?",
+        (judged.refused.detail, rows, times, at, times, scope_id),
     )
 
 

@@ -45,6 +45,7 @@ class ScopeState:
     refused: str = ""
     refused_offers: int = 0
     refused_times: int = 0
+    refused_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +284,7 @@ def scope_states(session: Session) -> list[ScopeState]:
     rows = session.rows(
         "SELECT s.provider, s.region, s.pricing_model, s.id, s.batch_at, s.offers, "
         "(SELECT COUNT(*) FROM price_quarantine q WHERE q.scope_id = s.id AND q.state = 'pending'), "
-        "s.refused, s.refused_offers, s.refused_times FROM price_scopes s "
+        "s.refused, s.refused_offers, s.refused_times, s.refused_at FROM price_scopes s "
         "ORDER BY s.provider, s.region, s.pricing_model"
     )
     return [
@@ -296,6 +297,7 @@ def scope_states(session: Session) -> list[ScopeState]:
             refused=row[7],
             refused_offers=row[8],
             refused_times=row[9],
+            refused_at=row[10],
         )
         for row in rows
     ]

@@ -145,4 +145,5 @@ def _copy_in_memory(path: Path) -> sqlite3.Connection | None:
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     # The two bytes that say "WAL": there is none in memory.
     connection.deserialize(data[:18] + b"\1\1" + data[20:])
+    connection.execute("PRAGMA query_only = ON")
     return connection

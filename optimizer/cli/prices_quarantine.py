@@ -19,7 +19,9 @@ app = typer.Typer(
     help="Prices that the gate held back: looks at them, lets them pass or refuses them.",
 )
 
-Numbers = Annotated[list[int], typer.Argument(metavar="N", help="numbers of `prices quarantine list`", parser=parse_count)]
+Numbers = Annotated[
+    list[int], typer.Argument(metavar="N", help="numbers of `prices quarantine list`", parser=parse_count)
+]
 Note = Annotated[
     str,
     typer.Option("--note", metavar="TEXT", help="why, for the record", rich_help_panel=OUTPUT, show_default=False),

@@ -64,6 +64,12 @@ def format_hourly(usd_per_hour: float) -> str:
     return f"${usd_per_hour:,.2f}" if abs(usd_per_hour) >= 0.1 else f"${usd_per_hour:.3g}"
 
 
+def format_price(nano: int, currency: str) -> str:
+    """Return billionths an hour as `format_hourly` does; a currency other than the dollar stands behind it."""
+    text = format_hourly(nano / NANO)
+    return text if currency == "USD" else f"{text.removeprefix('$')} {currency}"
+
+
 def format_range(low: str, high: str) -> str:
     """Return "low – high", or the one value when both read the same."""
     return low if low == high else f"{low} – {high}"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from providers.payload import clean_name
 
 from .chart_ticks import moment_label, price_ticks, tick_labels, time_ticks
+from .figures import format_price
 from .table import shorten
-from .text_history import format_minute, price_label, window_of
+from .text_history import format_minute, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,8 +162,8 @@ def _path(series: PriceSeries, scale: _Scale) -> str:
 
 
 def _dot(point: PricePoint, series: PriceSeries, scale: _Scale) -> str:
-    words = f"{format_minute(point.at)} UTC: {price_label(point.price_nano, series.currency)}"
     assert point.price_nano is not None  # noqa: S101 - for the type checker: the caller asked
+    words = f"{format_minute(point.at)} UTC: {format_price(point.price_nano, series.currency)}"
     return (
         f'<circle class="dot" cx="{scale.x(point.at):.1f}" cy="{scale.y(point.price_nano):.1f}" r="3">'
         f"<title>{_escaped(words)}</title></circle>"

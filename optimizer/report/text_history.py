@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from providers.offer import NANO
-
 from .colour import Meaning
-from .figures import DAY, format_age, format_day, format_hourly, plural
+from .figures import DAY, format_age, format_day, format_price, plural
 from .step_chart import Steps, draw_steps
 from .table import Column, format_heading, format_paragraph, format_table, join_sections
 
@@ -53,14 +51,6 @@ def format_change(ppm: int | None) -> str:
     return f"{percent:+,.1f} %" if abs(percent) < 999.95 else f"{percent:+,.0f} %"
 
 
-def price_label(nano: int | None, currency: str) -> str:
-    """Return a price per hour, "gone" for None; the currency stands behind it where it is not the dollar."""
-    if nano is None:
-        return GONE
-    text = format_hourly(nano / NANO)
-    return text if currency == "USD" else f"{text.removeprefix('$')} {currency}"
-
-
 def _block(series: PriceSeries, answer: PriceHistoryAnswer, style: Style, *, plot: bool) -> list[str]:
     lines = format_paragraph(series.key, style, indent="  ", first="")
     lines[0] = style.paint(lines[0], Meaning.HEADING)
@@ -82,7 +72,7 @@ def draw_history(series: PriceSeries, answer: PriceHistoryAnswer, style: Style) 
         start_label=_axis_label(start, start, end),
         end_label=_axis_label(end, start, end),
     )
-    return draw_steps(steps, lambda nano: price_label(nano, series.currency), style)
+    return draw_steps(steps, lambda nano: format_price(nano, series.currency), style)
 
 
 def window_of(series: PriceSeries, answer: PriceHistoryAnswer) -> tuple[datetime, datetime]:
@@ -108,7 +98,7 @@ def _row(series: PriceSeries, point: PricePoint) -> list[str]:
         return [format_minute(point.at), GONE, "", ""]
     return [
         format_minute(point.at),
-        price_label(point.price_nano, series.currency),
-        price_label(series.per_gpu_nano(point), series.currency),
+        format_price(point.price_nano, series.currency),
+        format_price(point.price_nano // series.gpu_count, series.currency),
         format_change(point.change_ppm),
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from providers.offer import NANO, PriceClass
+from providers.offer import PriceClass
 
 from .describe import PAID, explain_marks, mark_offer
-from .figures import format_age, format_age_range, format_hourly, plural
+from .figures import format_age, format_age_range, format_price, plural
 from .record_answers import key_text
 from .table import Column, format_heading, format_paragraph, format_table
 
@@ -56,10 +56,9 @@ def format_keys(answer: PriceListAnswer) -> str:
 
 def _row(row: PricedOffer, *, mixed: bool) -> list[str]:
     offer = row.offer
-    money = "" if offer.currency == "USD" else f" {offer.currency}"
     return [
-        format_hourly(row.unit_price_per_gpu_nano / NANO) + money,
-        format_hourly(offer.unit_price_nano / NANO) + money,
+        format_price(row.unit_price_per_gpu_nano, offer.currency),
+        format_price(offer.unit_price_nano, offer.currency),
         f"{offer.gpu_count}×{offer.gpu or offer.gpu_name}",
         offer.provider,
         offer.zone or offer.region,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .colour import Meaning
-from .figures import format_age, plural
+from .figures import format_age, format_price, plural
 from .record_answers import PPM
 from .table import format_heading, format_pairs, format_paragraph, join_sections
-from .text_history import format_minute, price_label
+from .text_history import format_minute
 
 if TYPE_CHECKING:
     from .record_answers import HeldPrice, QuarantineAnswer
@@ -65,12 +65,12 @@ def _block(row: HeldPrice, answer: QuarantineAnswer, style: Style, width: int) -
 
 
 def _price(row: HeldPrice) -> str:
-    price = f"{price_label(row.price_nano, row.currency)}/h"
+    price = f"{format_price(row.price_nano, row.currency)}/h"
     if row.previous_nano is None:
         return f"{price}, no price before"
     factor = (row.factor_ppm or 0) / PPM
     times = f", × {factor:.3g}" if row.previous_nano and 1e-3 <= factor < 1e4 else ""
-    return f"{price}, before {price_label(row.previous_nano, row.currency)}/h{times}"
+    return f"{price}, before {format_price(row.previous_nano, row.currency)}/h{times}"
 
 
 def _seen(row: HeldPrice, answer: QuarantineAnswer) -> str:

@@ -12,15 +12,19 @@ from optimizer.app.estimating import RecipeChoice, estimate_recipe
 from optimizer.app.explaining import explain_job
 from optimizer.app.planning import plan_job
 from optimizer.app.preparing import prepare
+from optimizer.app.price_store import publishing_store
 from optimizer.app.pricing import list_prices
 from optimizer.app.settings import Settings
 from optimizer.workload.job_input import JobInput
 from providers.errors import PricesUnavailable
+from providers.gpus import load_gpus
 from providers.offer import PriceClass, PricingModel
+from tests.fixtures.nights import put_night
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from cache.store import PriceStore
     from providers.gpus import GpuTable
@@ -212,3 +216,19 @@ def test_a_list_shows_expired_prices_and_marks_them(
     limits = {kind: Limits(fresh=30 * DAY, stale=30 * DAY, reason="set")}
     longer = list_prices(gpus=gpus, **ask(*offers, freshness=limits))  # type: ignore[arg-type]
     assert {row.freshness for row in longer.offers} == {"fresh"}
+
+
+def test_a_plan_reads_the_configured_store(live: Callable[..., Offer], now: datetime, tmp_path: Path) -> None:
+    stated = Settings(cache_url=str(tmp_path / "live.sqlite3"))
+    with publishing_store(stated, load_gpus(), dry_run=False) as store:
+        put_night(store, live(HOUR, unit_price_nano=1_000_000), at=now - HOUR)
+    seen = plan_job(said(provider="nimbus"), settings=stated, now=now)
+    assert seen.choices[0].offer.unit_price_nano == 1_000_000
+    assert seen.choices[0].offer.price_class is PriceClass.LIVE
+    later = plan_job(said(), settings=stated, now=now + 15 * DAY)
+    assert later.choices[0].offer.provider != "nimbus"
+    assert any(note.startswith("1 live price was left out for being 15 days old") for note in later.notes)
+    with pytest.raises(PricesUnavailable, match="--max-price-age 16d accepts it"):
+        plan_job(said(provider="nimbus"), settings=stated, now=now + 15 * DAY)
+    accepted = plan_job(said(provider="nimbus", max_price_age="16d"), settings=stated, now=now + 15 * DAY)
+    assert accepted.choices[0].offer.provider == "nimbus"

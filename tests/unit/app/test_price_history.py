@@ -79,7 +79,9 @@ def test_a_window_begins_with_what_was_in_force(store: SqlStore, history: Callab
 def test_as_of_a_moment_nothing_later_is_known(store: SqlStore, history: Callable[..., PriceHistoryAnswer]) -> None:
     fill(store)
     answer = history(now=NIGHT + DAY / 2)
-    assert {series.instance_type: points(series) for series in answer.series} == dict.fromkeys("abcd", [(0, 2.0, None)])
+    assert {series.instance_type: points(series) for series in answer.series} == {
+        name: [(0, 2.0, None)] for name in "abcd"
+    }
     assert {series.last_seen_at for series in answer.series} == {NIGHT}
     with pytest.raises(PricesUnavailable, match="run tunefare prices refresh"):
         history(now=NIGHT - DAY)

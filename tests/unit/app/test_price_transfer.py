@@ -216,7 +216,7 @@ def test_the_digest_that_came_another_way_decides(
 def test_a_file_that_is_not_there_or_too_large_is_named(
     take: Callable[..., ImportAnswer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(JobError, match="prices import: FILE = .*No such file"):
+    with pytest.raises(JobError, match=r"prices import: FILE = .*No such file"):
         take(str(tmp_path / "none.json"))
     with pytest.raises(JobError, match="Is a directory"):
         take(str(tmp_path))

@@ -155,7 +155,6 @@ def test_an_empty_batch_is_refused_where_there_was_something() -> None:
     refused = judge(empty, known(last_rows=3)).refused
     assert refused is not None
     assert refused.reason == "empty"
-    assert judge(empty, known(last_rows=3, refused_times=9)).refused is not None
 
 
 @pytest.mark.parametrize(("rows", "refused"), [(70, False), (69, True)])
@@ -170,16 +169,34 @@ def test_a_small_batch_is_not_judged_by_its_size() -> None:
     assert judge(make_batch(make_offer()), known(last_rows=9)).refused is None
 
 
-def test_a_shorter_list_that_stays_is_believed() -> None:
+def refused_nights(rows: int, *, apart: timedelta) -> int:
+    """Return how many nights a batch of `rows` instead of 100 is refused, in the thirty times that it comes."""
+    offers = [make_offer(f"n{number}") for number in range(rows)]
+    times, counted_at, refused = 0, None, 0
+    for night in range(30):
+        at = NIGHT + night * apart
+        batch = make_batch(*offers, at=at, scope=scope_of(make_offer()))
+        facts = known(last_rows=100, refused_rows=rows if times else 0, refused_times=times, refused_at=counted_at)
+        refusal = judge(batch, facts).refused
+        if refusal is None:
+            return refused
+        counted_at = int(at.timestamp()) if refusal.times != times else counted_at
+        times, refused = refusal.times, refused + 1
+    return refused
+
+
+def test_a_shorter_list_that_stays_for_nights_is_believed() -> None:
+    assert refused_nights(50, apart=DAY) == GatePolicy().repeats
+    assert refused_nights(0, apart=DAY) == GatePolicy().empty_repeats
+
+
+def test_trying_again_in_one_night_proves_nothing() -> None:
+    assert refused_nights(50, apart=timedelta(minutes=5)) == 30
+    assert refused_nights(0, apart=timedelta(minutes=5)) == 30
+
+
+def test_another_short_list_is_counted_anew() -> None:
     batch = make_batch(*(make_offer(f"n{number}") for number in range(50)))
-    times = 0
-    nights = 0
-    while (
-        refusal := judge(batch, known(last_rows=100, refused_rows=50 if times else 0, refused_times=times)).refused
-    ) is not None:
-        times, nights = refusal.times, nights + 1
-        assert nights < 10
-    assert nights == GatePolicy().repeats
     other = judge(batch, known(last_rows=100, refused_rows=30, refused_times=3)).refused
     assert other is not None
     assert other.times == 1

@@ -10,6 +10,7 @@ import pytest
 
 from cache.fetching import Asking
 from cache.gate import Decision, Judged, Known, Previous, class_medians, judge
+from cache.histories import recorded_offers
 from cache.quarantine import decide, list_rows
 from cache.refresh import RefreshOrder, refresh
 from cache.requote import QuoteStatus, requote
@@ -211,3 +212,40 @@ def test_a_launch_is_not_checked_with_another_machine_of_that_name(market: Marke
     source = Nimbus(lambda context, _part: [make_batch(changed, at=context.now())])
     answer = requote(OfferKey(*changed.key), store=market.store, asking=asking, provider=source)
     assert (answer.status, answer.reason) == (QuoteStatus.HELD, "machine_changed")
+
+
+def test_two_batches_of_one_scope_harm_nothing_that_is_stored(market: Market) -> None:
+    """The second would replace the first: half of the prices would be gone, without a word."""
+    market.night(make_offer("a"), make_offer("b"))
+    asking = Asking(gpus=GPUS, environment={}, now=lambda: market.now, wanted=Wanted())
+    source = Nimbus(lambda context, part: [make_batch(make_offer(part.name), at=context.now())], regions=("a", "b"))
+    (report,) = refresh(market.store, [source], RefreshOrder(asking=asking), listed=()).sources
+    assert report.outcome.value == "failed"
+    assert "two batches of nimbus north on_demand" in report.errors[0]
+    assert sorted(market.prices()) == [("north", "a"), ("north", "b")]
+
+
+def test_a_clock_that_was_wrong_is_named_and_counts_for_nothing(market: Market) -> None:
+    rows = [make_offer(f"n{number}") for number in range(20)]
+    market.now = NIGHT + 400 * DAY
+    market.night(*rows)
+    market.now = NIGHT
+    report = market.night(*rows[:5])
+    assert [one.detail for one in report.refused] == ["older than what is stored, which is of 2027-12-29 03:00 UTC"]
+    (state,) = market.store.scope_states()
+    assert (state.refused_offers, state.refused_times, state.offers) == (0, 0, 20)
+
+
+def test_a_release_renews_no_age_in_the_history(market: Market) -> None:
+    other = make_offer("other")
+    market.night(make_offer(price=2.0), other)
+    market.night(make_offer(price=9.0), other)
+    stated = NIGHT + DAY
+    market.now = stated + DAY / 2
+    with market.store.writing() as session:
+        decide(session, list_rows(session)[0].number, release=True, at=market.now)
+    for held in (False, True):
+        with market.store.reading() as session:
+            (row,) = (one for one in recorded_offers(session, until=market.now) if one.key.instance_type != "other")
+        assert (row.seen_at, row.held, row.changed_at) == (stated, held, stated + DAY / 2)
+        market.night(make_offer(price=90.0), other)

@@ -206,7 +206,7 @@ def test_a_refusal_is_the_error_of_the_attempt(nights: Nights) -> None:
     nights.now += DAY
     nights.run(source)
     record = nights.store.sources()["nimbus"]
-    assert record.error == "nimbus north on_demand: the batch is empty, the one before was not (1 offers)"
+    assert record.error == "nimbus north on_demand: the batch is empty, the one before was not (1 offer)"
     assert record.outcome == "failed"
 
 

@@ -67,6 +67,8 @@ def test_a_store_on_a_read_only_mount_is_read(tmp_path: Path, monkeypatch: pytes
     unwritable(monkeypatch)
     store = open_store(str(path), NoList(), create=False)
     assert [one.instance_type for one in store.live_offers()] == ["a", "b"]
+    with pytest.raises(StoreDamaged, match="readonly"), store.writing() as session:
+        session.run("DELETE FROM price_history")
     store.close()
     with pytest.raises(StoreDamaged, match="cannot be used"):
         open_store(str(path), NoList(), create=True)

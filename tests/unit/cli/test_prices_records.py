@@ -121,13 +121,18 @@ def test_a_plan_there_is_the_plan_here(
     assert tunefare("prices", "export", file).code == 0
     words = ("plan", "--model", "llama-3.1-8b", "--tokens", "1M", "--provider", "nimbus", "--json")
     here = tunefare(*words)
+    assert here.code == 0
     monkeypatch.setenv("TUNEFARE_CACHE_URL", str(tmp_path / "other.sqlite3"))
     assert tunefare("prices", "import", file).code == 0
     assert tunefare(*words).out == here.out
 
 
 def test_a_damaged_file_is_refused_whole(
-    url: str, fails: Callable[..., str], tunefare: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str,
+    fails: Callable[..., str],
+    tunefare: Callable[..., object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / "market.json"
     tunefare("prices", "export", file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_another_currency_stands_behind() -> None:
 )
 def test_moments_are_round_and_few(span: timedelta, step: timedelta) -> None:
     ticks = time_ticks(START, START + span)
-    assert {after - before for before, after in zip(ticks, ticks[1:], strict=False)} <= {step}
+    assert {after - before for before, after in pairwise(ticks)} <= {step}
     assert 2 <= len(ticks) <= 7
     assert all(START <= tick <= START + span for tick in ticks)
     assert all(tick.timestamp() % step.total_seconds() == 0 for tick in ticks)

@@ -79,5 +79,7 @@ def test_nothing_is_nothing() -> None:
 
 @pytest.mark.parametrize("width", [72, 80, 132])
 def test_it_fits(width: int) -> None:
-    steps = Steps(start_s=0, end_s=0, known_until_s=0, changes=[(0.0, 10**15), (0.0, 7)], start_label="A", end_label="B")
+    steps = Steps(
+        start_s=0, end_s=0, known_until_s=0, changes=[(0.0, 10**15), (0.0, 7)], start_label="A", end_label="B"
+    )
     assert max(len(line) for line in draw_steps(steps, str, Style(width=width))) == width

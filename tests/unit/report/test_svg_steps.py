@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -16,8 +16,8 @@ from tests.golden.records import DAY, GONE, HISTORY, MOVING, NOW, point
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def tree(text: str) -> ElementTree.Element:
-    return ElementTree.fromstring(text)  # noqa: S314 - our own file
+def tree(text: str) -> ET.Element:
+    return ET.fromstring(text)  # noqa: S314 - our own file
 
 
 def words(text: str) -> list[str]:

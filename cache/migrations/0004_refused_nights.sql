@@ -1,0 +1,2 @@
+-- When the count of refusals in a row last rose: attempts within one night count once.
+ALTER TABLE price_scopes ADD COLUMN refused_at BIGINT;

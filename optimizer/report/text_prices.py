@@ -22,19 +22,6 @@ NO_CANDIDATE = "-"
 BUNDLED = "b"
 """The mark of a price from the bundled list, where others stand beside it."""
 
-COLUMNS = (
-    Column(title="$/GPU", right=True),
-    Column(title="$/h", right=True),
-    Column(title="machine", shrinks=True, smallest=15),
-    Column(title="provider", shrinks=True, smallest=5),
-    Column(title="place", shrinks=True, smallest=6),
-    Column(title="type", shrinks=True, smallest=6),
-    Column(title="paid"),
-    Column(title="age", right=True),
-    Column(title=""),
-)
-"""All of them fit into 80 columns, whatever the names."""
-
 
 def format_prices(answer: PriceListAnswer, style: Style) -> str:
     """Return the list as text. An empty list says so, and how many offers the filters left out."""
@@ -43,7 +30,7 @@ def format_prices(answer: PriceListAnswer, style: Style) -> str:
     if not answer.offers:
         return f"{title}\n  No offer passes the filters.\n"
     mixed = len(_classes(answer)) > 1
-    lines = [title, *format_table(COLUMNS, [_row(row, mixed=mixed) for row in answer.offers], style)]
+    lines = [title, *format_table(_columns(answer), [_row(row, mixed=mixed) for row in answer.offers], style)]
     if answer.more:
         lines += format_paragraph(f"… {answer.more:,} more: --limit 0", style)
     return "\n".join([*lines, "", *format_paragraph(_footer(answer), style)]) + "\n"
@@ -52,6 +39,22 @@ def format_prices(answer: PriceListAnswer, style: Style) -> str:
 def format_keys(answer: PriceListAnswer) -> str:
     """Return the key of each offer on a line of its own, as `prices history` takes it."""
     return "".join(f"{key_text(row.offer.key)}\n" for row in answer.offers)
+
+
+def _columns(answer: PriceListAnswer) -> tuple[Column, ...]:
+    """Return the columns: they fit into 80, whatever the names; a GPU keeps its name where all prices are dollars."""
+    foreign = any(row.offer.currency != "USD" for row in answer.offers)
+    return (
+        Column(title="$/GPU", right=True),
+        Column(title="$/h", right=True),
+        Column(title="machine", shrinks=True, smallest=11 if foreign else 15),
+        Column(title="provider", shrinks=True, smallest=5),
+        Column(title="place", shrinks=True, smallest=6),
+        Column(title="type", shrinks=True, smallest=6),
+        Column(title="paid"),
+        Column(title="age", right=True),
+        Column(title=""),
+    )
 
 
 def _row(row: PricedOffer, *, mixed: bool) -> list[str]:

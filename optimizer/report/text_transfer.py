@@ -46,7 +46,7 @@ def format_export(answer: ExportAnswer) -> list[str]:
 
 def format_import(answer: ImportAnswer, style: Style) -> str:
     """Return what an import did: a line a provider, then what was passed over, and why."""
-    done = sum(scope.outcome == "imported" for scope in answer.scopes)
+    done = answer.count("imported")
     would = "would be imported" if answer.dry_run else "imported"
     aside = f"{done} of {plural(len(answer.scopes), 'scope')} {would} into {answer.place}"
     if answer.dry_run:

@@ -37,7 +37,7 @@ CHIPS = (
     "T4-16GB",
     "L40S-48GB",
     "A10-24GB",
-    "V100-SXM-16GB",
+    "V100-SXM2-16GB",
     "H200-SXM-141GB",
 )
 SCOPES, PER_SCOPE = 200, 100

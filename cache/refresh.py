@@ -301,7 +301,8 @@ def _report(fetched: Fetched, judged: Sequence[Judged], done: Sequence[Published
         added=sum(one.added for one in done),
         changed=sum(one.changed for one in done),
         gone=sum(one.gone for one in done),
-        quarantined=sum(len(one.quarantined) for one in judged),
+        # What a person rejected stays out without another word.
+        quarantined=sum(not row.rejected for one in judged for row in one.quarantined),
         released=sum(len(one.released) for one in judged),
         dropped=_dropped(fetched),
         unknown_gpus=dict(sorted(unknown.items())),

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 WITHIN_S = 10.0
 SHOWN = "(not shown)"
+WORDS = {
+    "NameResolutionError": "its host name is unknown",
+    "NewConnectionError": "no connection",
+    "ConnectTimeoutError": "no connection in time",
+    "ReadTimeoutError": "no answer in time",
+    "ProtocolError": "the connection broke off",
+    "SSLError": "its certificate is not accepted, or TLS failed",
+}
+"""Errors of the client, as a person reads them."""
 
 
 def check_ping_url(url: str, *, where: str, key: str) -> None:
@@ -54,7 +63,7 @@ def _ask(parts: SplitResult, *, fine: bool, within_s: float) -> str:
         )
         answer.close()
     except (HTTPError, TunefareError, OSError, ValueError) as err:
-        return type(err).__name__  # its words may repeat the address
+        return WORDS.get(type(err).__name__, type(err).__name__)  # its own words may repeat the address
     return "" if 200 <= answer.status < 300 else f"HTTP {answer.status}"
 
 

@@ -37,14 +37,22 @@ def store_url(settings: Settings, environment: Mapping[str, str] | None = None) 
 def reading_store(settings: Settings, gpus: GpuTable) -> PriceStore:
     """Return the store that a plan reads: the bundled list alone where nothing was ever refreshed.
 
-    Raises StoreBusy (exit 10) where a configured database does not answer, StoreDamaged (exit 9) for a damaged one:
-    never another price list in its place.
+    Raises StoreBusy (exit 10) where a configured database does not answer, StoreDamaged (exit 9) for a damaged one,
+    PricesUnavailable (exit 9) for a place that cannot hold one: never another price list in its place.
     """
+    from cache.database import sqlite_path
+
     url = store_url(settings)
     bundled = BundledStore(gpus)
     if not _exists(url):
         if settings.cache_url and "://" not in settings.cache_url and not Path(url).expanduser().parent.is_dir():
-            raise PricesUnavailable(f"no price store at {url}: its directory does not exist (TUNEFARE_CACHE_URL)")
+            raise PricesUnavailable(
+                f"no price store at {url}: its directory does not exist (TUNEFARE_CACHE_URL); tunefare prices refresh makes it"
+            )
+        if sqlite_path(url).exists():
+            raise PricesUnavailable(
+                f"no price store at {url}: that is no file; name one in TUNEFARE_CACHE_URL, such as .../{FILE_NAME}"
+            )
         return bundled
     from cache.sql_store import open_store
 

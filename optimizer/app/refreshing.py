@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from cache.fetching import PROVIDER_S, Asking
 from cache.outcome import Outcome
 from cache.refresh import RefreshOrder, refresh
-from cache.sql_store import open_store
 from cache.store import BundledStore
 from optimizer.report.refresh_answers import RefreshAnswer, RefreshedSource, RefusedBatch
 from providers import registry
 from providers.base import Account, ProviderInfo, Wanted
-from providers.errors import JobError, PricesUnavailable, ProviderError
+from providers.errors import JobError, ProviderError
 from providers.offer import PricingModel
 from providers.units import parse_duration
 
 from .clock import current_time, moment_in_force
 from .gpu_table import load_gpu_table
 from .interruption import Interruption
-from .price_store import database_store, writing_store
+from .price_store import publishing_store
 from .pricing import parse_pricing_model
 from .settings import load_settings
 from .watching import Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from cache.fetching import Watcher
     from cache.outcome import RefreshReport, SourceReport
-    from cache.sql_store import SqlStore
     from providers.base import FetchContext, FetchPart, FetchResult, Provider
     from providers.gpus import GpuTable
     from providers.offer import Offer
@@ -89,7 +84,7 @@ def refresh_prices(
     team = Watchers(*watchers)
     order = _order(wish, clock=clock, gpus=table, environment=environment, watcher=team)
     began = monotonic()
-    with _store(in_force, table, dry_run=wish.dry_run) as store:
+    with publishing_store(in_force, table, dry_run=wish.dry_run) as store:
         try:
             report = refresh(
                 store,
@@ -206,19 +201,6 @@ def _parse_span(key: str, text: str) -> float:
         return parse_duration(text)
     except ValueError as err:
         raise JobError(where=COMMAND_LINE, key=key, value=text, allowed=str(err)) from err
-
-
-@contextmanager
-def _store(settings: Settings, gpus: GpuTable, *, dry_run: bool) -> Iterator[SqlStore]:
-    """Yield the store to publish in. A dry run where there is none gets one that is gone afterwards: no file stays."""
-    with ExitStack() as stack:
-        try:
-            store = database_store(settings, gpus) if dry_run else writing_store(settings, gpus)
-        except PricesUnavailable:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tunefare-"))
-            store = open_store(str(Path(folder) / "prices.sqlite3"), BundledStore(gpus), create=True)
-        stack.callback(store.close)
-        yield store
 
 
 def _refuse_nonsense(wish: RefreshWish, report: RefreshReport) -> None:

@@ -37,7 +37,7 @@ def format_refresh(answer: RefreshAnswer, style: Style) -> str:
             _section("What failed", _failures(answer), style),
             _section("Refused as a whole; the prices before stay, with their age", _refusals(answer), style),
             _section("Skipped: not configured", _lines(answer, "no_credentials"), style),
-            _section("Not asked: they have nothing of what was asked for", _lines(answer, "not_offered"), style),
+            _section("Nothing: they have no prices of what was asked for", _lines(answer, "not_offered"), style),
             _section("GPUs that the GPU table does not know: stored, never chosen", _unknown(answer), style),
             _section("Rows that became no offer", _dropped(answer), style),
             _closing(answer, style),
@@ -47,7 +47,9 @@ def format_refresh(answer: RefreshAnswer, style: Style) -> str:
 
 def _table(answer: RefreshAnswer, style: Style) -> list[str]:
     offers = sum(source.offers for source in answer.sources)
-    what = f"{plural(len(answer.sources), 'source')}, {plural(offers, 'offer')}"
+    young = all(source.outcome == "fresh" for source in answer.sources)
+    brought = "all young enough, none asked" if young else plural(offers, "offer")
+    what = f"{plural(len(answer.sources), 'source')}, {brought}"
     took = format_span(answer.duration_ms / 1000)
     kept = "dry run: nothing is stored" if answer.dry_run else f"in {took}"
     columns = [
@@ -98,8 +100,12 @@ def _failures(answer: RefreshAnswer) -> list[str]:
     lines: list[str] = []
     for source in answer.sources:
         if source.outcome in {"failed", "partial"}:
-            lines += source.errors[:MOST_ERRORS]
-            more = len(source.errors) - MOST_ERRORS
+            # One host that is down fails every region in the same words.
+            said = [
+                f"{words} ({count:,} times)" if count > 1 else words for words, count in Counter(source.errors).items()
+            ]
+            lines += said[:MOST_ERRORS]
+            more = len(said) - MOST_ERRORS
             lines += [f"{source.provider}: {plural(more, 'more error')} (--json shows all)"] if more > 0 else []
     return lines
 
@@ -116,8 +122,11 @@ def _refusals(answer: RefreshAnswer) -> list[str]:
 
 
 def _lines(answer: RefreshAnswer, outcome: str) -> list[str]:
+    """Return the reason of each source with that outcome; one without a reason was asked, and had nothing."""
     return [
-        source.errors[0] if source.errors else source.provider for source in answer.sources if source.outcome == outcome
+        source.errors[0] if source.errors else f"{source.provider}: was asked, and has none at the moment"
+        for source in answer.sources
+        if source.outcome == outcome
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .colour import Meaning
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_PROBLEMS = 12
 """Lines of what is wrong; all of it is in the JSON."""
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""So far may the clock of the machine that refreshed be ahead without a word."""
 
 
 def format_status(answer: StatusAnswer, style: Style, *, every_scope: bool = False) -> str:
@@ -64,7 +67,7 @@ def _group_row(scopes: Sequence[ScopeStatus], answer: StatusAnswer, outcome: str
         f"{len(priced):,}",
         f"{sum(scope.offers for scope in scopes):,}",
         f"{sum(scope.quarantined for scope in scopes):,}",
-        *_age_cells(oldest),
+        *_age_cells(oldest, answer),
         _asked(oldest, answer),
         outcome,
     ]
@@ -88,7 +91,7 @@ def _every_scope(answer: StatusAnswer, style: Style) -> list[str]:
             scope.pricing_model,
             f"{scope.offers:,}",
             f"{scope.quarantined:,}",
-            *_age_cells(scope),
+            *_age_cells(scope, answer),
             _asked(scope, answer),
         ]
         for scope in answer.scopes
@@ -102,9 +105,11 @@ def _heading(answer: StatusAnswer, style: Style) -> str:
     return format_heading("Live prices", f"{plural(offers, 'offer')} of {plural(len(names), 'provider')}", style)
 
 
-def _age_cells(scope: ScopeStatus) -> list[str]:
+def _age_cells(scope: ScopeStatus, answer: StatusAnswer) -> list[str]:
     if scope.age_s is None:
         return ["–", "no price"]
+    if scope.last_success_at is not None and scope.last_success_at > answer.made_at + CLOCKS_DIFFER:
+        return ["–", "after now"]  # `--now` in the past, or a clock that was wrong: not young
     return [_short_age(scope.age_s), scope.freshness or ""]
 
 

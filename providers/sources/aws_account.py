@@ -63,8 +63,9 @@ def enabled_regions(account: AwsAccount, wanted: Iterable[str]) -> tuple[str, ..
     enabled = sorted(region for region, status in known.items() if status != "not-opted-in")
     for region in sorted(wanted):
         if region not in enabled:
-            why = "not enabled in this account" if region in known else "not a region of this account's AWS"
-            raise JobError(where="command line", key="region", value=region, allowed=f"{why}: {', '.join(enabled)}")
+            why = "that one is not enabled in this account" if region in known else "that one is not a region of it"
+            allowed = f"a region that this account may use: {', '.join(enabled)} ({why})"
+            raise JobError(where="command line", key="region", value=region, allowed=allowed)
     return tuple(sorted(wanted) or enabled)
 
 

@@ -180,6 +180,36 @@ def test_a_success_of_tonight_is_now_and_of_another_night_has_an_age() -> None:
     }  # fmt: skip
 
 
+def test_equal_errors_are_said_once() -> None:
+    silent = RefreshedSource(
+        provider="cirrus", outcome="failed", duration_ms=60_000,
+        errors=("cirrus: prices.test did not answer",) * 58 + ("cirrus: another thing",),
+    )  # fmt: skip
+    text = format_refresh(dataclasses.replace(quiet_refresh(), sources=(silent,), exit_code=9), NARROW)
+    assert "  · cirrus: prices.test did not answer (58 times)\n  · cirrus: another thing\n" in text
+    assert "more error" not in text
+
+
+def test_who_was_asked_and_had_nothing_says_so() -> None:
+    empty = RefreshedSource(provider="mist", outcome="not_offered", duration_ms=20)
+    text = format_refresh(dataclasses.replace(quiet_refresh(), sources=(empty,)), NARROW)
+    assert "  · mist: was asked, and has none at the moment\n" in text
+
+
+def test_where_all_are_young_no_offers_are_counted() -> None:
+    young = RefreshedSource(provider="fog", outcome="fresh", duration_ms=4, last_success_at=NOW - HOUR)
+    text = format_refresh(dataclasses.replace(quiet_refresh(), sources=(young,)), NARROW)
+    assert text.startswith("Refresh  1 source, all young enough, none asked, in ")
+
+
+@pytest.mark.parametrize(("ahead", "cells"), [(timedelta(minutes=4), "0 min  fresh"), (DAY, "–  after now")])
+def test_a_price_of_the_future_is_not_called_young(ahead: timedelta, cells: str) -> None:
+    one = dataclasses.replace(scope("nimbus", "global", "on_demand", timedelta(0)), last_success_at=NOW + ahead)
+    status = dataclasses.replace(invented_status(), scopes=(one,))
+    assert cells in format_status(status, NARROW)
+    assert cells in format_status(status, NARROW, every_scope=True)
+
+
 def test_the_refresh_as_json(golden: Compare) -> None:
     golden("refresh.json", refresh_text(invented_refresh()))
 

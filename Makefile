@@ -77,6 +77,7 @@ bench: $(VENV)/.developer  ## the performance claims, as ratios measured in one 
 	$(BIN)/python benchmarks/search_kernel.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/price_store.py
+	$(BIN)/python benchmarks/refresh_fakes.py
 
 golden: $(VENV)/.developer  ## rewrite the golden files; read the diff before committing it
 	TUNEFARE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden

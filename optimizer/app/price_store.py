@@ -47,7 +47,8 @@ def reading_store(settings: Settings, gpus: GpuTable) -> PriceStore:
     if not _exists(url):
         if settings.cache_url and "://" not in settings.cache_url and not Path(url).expanduser().parent.is_dir():
             raise PricesUnavailable(
-                f"no price store at {url}: its directory does not exist (TUNEFARE_CACHE_URL); tunefare prices refresh makes it"
+                f"no price store at {url}: its directory does not exist (TUNEFARE_CACHE_URL); "
+                "tunefare prices refresh makes it"
             )
         if sqlite_path(url).exists():
             raise PricesUnavailable(

@@ -250,3 +250,8 @@ def price_list(status: Callable[..., StatusAnswer]) -> list[Any]:
 def test_a_store_that_was_named_and_is_not_there(status: Callable[..., StatusAnswer], tmp_path: Path) -> None:
     with pytest.raises(PricesUnavailable, match="its directory does not exist"):
         status(cache_url=str(tmp_path / "typo" / "prices.sqlite3"))
+
+
+def test_a_directory_is_no_store_and_not_taken_for_none(status: Callable[..., StatusAnswer], tmp_path: Path) -> None:
+    with pytest.raises(PricesUnavailable, match="that is no file; name one in TUNEFARE_CACHE_URL"):
+        status(cache_url=str(tmp_path))

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .database import Row, Session
     from .sql_store import ScopeState
 
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""Between two machines that share a store: a batch dated further ahead has a wrong date."""
+
 GONE_REMEMBERED = timedelta(days=30)
 """How long an offer that is gone keeps a last price, against which it is held when it comes back."""
 CROWD_REMEMBERED = timedelta(days=7)
@@ -128,7 +131,7 @@ def _known(
             decisions=decisions_of(session, state.number) if state else {},
             gpus=source.gpus,
             last_rows=state.offers if state and state.batch_at else None,
-            last_at=seconds(state.batch_at) if state and state.batch_at else None,
+            last_at=_last_at(state, source.now),
             refused_rows=state.refused_offers if state else 0,
             refused_times=state.refused_times if state else 0,
             refused_at=state.refused_at if state else None,
@@ -136,6 +139,16 @@ def _known(
         )
         for state in (states.get(batch.scope) for batch in batches)
     ]
+
+
+def _last_at(state: ScopeState | None, now: datetime) -> int | None:
+    """Return the moment of the scope's last batch; None where a clock that ran ahead has dated it after `now`.
+
+    Otherwise such a batch would refuse every later one as older, until its date has come.
+    """
+    if state is None or state.batch_at is None or state.batch_at > now + CLOCKS_DIFFER:
+        return None
+    return seconds(state.batch_at)
 
 
 def _listed_prices(listed: tuple[Offer, ...], provider: str) -> dict[OfferKey, Previous]:

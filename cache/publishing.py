@@ -65,6 +65,10 @@ def publish(session: Session, judged: Judged, *, origin: str, stored_at: datetim
     at = seconds(judged.batch.observed_at)
     known = _known_rows(session, scope_id)
     before = session.rows("SELECT batch_at FROM price_scopes WHERE id = ?", (scope_id,))[0][0]
+    from_the_future = before is not None and before > at
+    if from_the_future:
+        _forget_after(session, scope_id, at)
+        before = at
     kept = {_place(offer) for offer in judged.published}
     held = {place for row in judged.quarantined if (place := _place(row.offer)) not in kept}
     held &= {place for place, row in known.items() if row[1] is not None}
@@ -75,6 +79,9 @@ def publish(session: Session, judged: Judged, *, origin: str, stored_at: datetim
         "UPDATE price_offers SET price_nano = NULL, seen_at = NULL WHERE id = ?", [(row[0],) for row in gone]
     )
     _write_history(session, [(row[0], at, None) for row in gone])
+    if from_the_future:
+        numbers = {row[:3]: row[3] for row in _numbered(session, scope_id)}
+        _write_history(session, [(numbers[_place(offer)], at, offer.unit_price_nano) for offer in judged.published])
     offers = len(judged.published) + len(held)
     session.run(
         "UPDATE price_scopes SET batch_at = ?, offers = ?, refused = '', refused_offers = 0, refused_times = 0, "
@@ -197,6 +204,20 @@ def note_part(
         "scopes = excluded.scopes",
         (provider, part, seconds(at), handed, covered),
     )
+
+
+def _forget_after(session: Session, scope_id: int, at: int) -> None:
+    """Forget what a clock that ran ahead has dated later than `at`: the batch of `at` begins anew."""
+    session.run("DELETE FROM price_batches WHERE scope_id = ? AND at > ?", (scope_id, at))
+    session.run(
+        "DELETE FROM price_history WHERE at > ? AND offer_id IN (SELECT id FROM price_offers WHERE scope_id = ?)",
+        (at, scope_id),
+    )
+    session.run("UPDATE price_offers SET seen_at = ? WHERE scope_id = ? AND seen_at > ?", (at, scope_id, at))
+
+
+def _numbered(session: Session, scope_id: int) -> list[Row]:
+    return session.rows("SELECT instance_type, zone, variant, id FROM price_offers WHERE scope_id = ?", (scope_id,))
 
 
 def _note_refusal(session: Session, scope_id: int, judged: Judged) -> None:

@@ -89,6 +89,10 @@ class Answer:
         return value if len(value) <= LONGEST_VALIDATOR and value.isascii() and value.isprintable() else ""
 
 
+GIVE_UP_AFTER = 3
+"""So many requests in a row for which no try helped: then one try each, until one is answered."""
+
+
 class HttpClient:
     """Asks one source. Threads may share it: the rate limit holds over all of them."""
 
@@ -108,6 +112,7 @@ class HttpClient:
         """
         self._source = source
         self._rate = RateLimit(requests_per_s, clock=clock)
+        self._given_up = 0
         self._limits = limits or Limits()
         self._stop = stop or threading.Event()
         self._wait = self._stop.wait if wait is None else wait
@@ -161,20 +166,26 @@ class HttpClient:
             raise ResponseChanged(f"{self._source}: {place_of(request.url)} is not an https:// address to ask")
         waited = 0.0
         reason = "no answer"
-        for attempt in range(self._limits.tries):
+        # Fifty regions of a source that is out of reach need not each find that out four times over.
+        tries = self._limits.tries if self._given_up < GIVE_UP_AFTER else 1
+        for attempt in range(tries):
             self._sleep(self._rate.wait_s())
             try:
-                return one_try()
+                answer = one_try()
             except _TryAgain as failed:
                 reason = failed.reason
                 wait = backoff_s(attempt) if failed.wait_s is None else failed.wait_s
-            if attempt + 1 >= self._limits.tries:
+            else:
+                self._given_up = 0
+                return answer
+            if attempt + 1 >= tries:
                 break
             if waited + wait > self._limits.waiting_s:
                 reason += f", and the next try is {wait:,.0f} s away"
                 break
             waited += wait
             self._sleep(wait)
+        self._given_up += 1
         raise ProviderUnavailable(f"{self._source}: {place_of(request.url)} did not answer ({reason})")
 
     def _sent_and_read(self, request: _Request) -> Answer:

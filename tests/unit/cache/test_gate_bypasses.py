@@ -227,11 +227,11 @@ def test_two_batches_of_one_scope_harm_nothing_that_is_stored(market: Market) ->
 
 def test_a_clock_that_was_wrong_is_named_and_counts_for_nothing(market: Market) -> None:
     rows = [make_offer(f"n{number}") for number in range(20)]
-    market.now = NIGHT + 400 * DAY
+    market.now = NIGHT + DAY / 480
     market.night(*rows)
     market.now = NIGHT
     report = market.night(*rows[:5])
-    assert [one.detail for one in report.refused] == ["older than what is stored, which is of 2027-12-29 03:00 UTC"]
+    assert [one.detail for one in report.refused] == ["older than what is stored, which is of 2026-11-24 03:03 UTC"]
     (state,) = market.store.scope_states()
     assert (state.refused_offers, state.refused_times, state.offers) == (0, 0, 20)
 

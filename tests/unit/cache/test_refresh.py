@@ -401,3 +401,24 @@ def test_many_sources_are_asked_at_once(nights: Nights) -> None:
     sources = [Nimbus(rows, name=f"cloud{number}", regions=(f"cloud{number}",)) for number in range(8)]
     report = nights.run(*sources)
     assert set(outcomes(report).values()) == {"refreshed"}
+
+
+def test_a_night_with_a_clock_in_the_future_is_put_right(nights: Nights) -> None:
+    nights.clock.now = NIGHT + 365 * DAY
+    nights.run(steady(make_offer("a"), make_offer("b", price=5.0)))
+    nights.clock.now = NIGHT
+    report = nights.run(steady(make_offer("a", price=2.5)))
+    assert outcomes(report) == {"nimbus": "refreshed"}
+    assert nights.prices() == {"a": 2.5}
+    assert [offer.observed_at for offer in nights.store.live_offers()] == [NIGHT]
+    nights.clock.now = NIGHT + DAY
+    assert outcomes(nights.run(steady(make_offer("a", price=2.5)))) == {"nimbus": "refreshed"}
+    assert [offer.unit_price_nano for offer in nights.store.snapshot(now=NIGHT).offers] == [round(2.5 * NANO)]
+
+
+def test_another_clock_a_little_ahead_is_older(nights: Nights) -> None:
+    nights.clock.now = NIGHT + timedelta(minutes=4)
+    nights.run(steady(make_offer("a")))
+    nights.clock.now = NIGHT
+    assert outcomes(nights.run(steady(make_offer("a", price=2.5)))) == {"nimbus": "failed"}
+    assert nights.prices() == {"a": 2.0}

@@ -310,6 +310,23 @@ def test_a_source_that_stays_down_is_given_up(server: HTTPServer) -> None:
         assert len(waits) == 2  # nobody waits after the last try
 
 
+def test_a_source_out_of_reach_is_not_tried_four_times_for_each_region(server: HTTPServer) -> None:
+    down, up = server.url_for("/down"), server.url_for("/up")
+    server.expect_request("/down").respond_with_data("oops", status=502)
+    server.expect_request("/up").respond_with_json([])
+    one = client(Waits())
+
+    def requests_for(url: str) -> int:
+        server.clear_log()
+        with suppress(ProviderUnavailable):
+            one.get_json(url)
+        return len(server.log)
+
+    assert [requests_for(down) for _ in range(5)] == [3, 3, 3, 1, 1]
+    assert requests_for(up) == 1
+    assert requests_for(down) == 3
+
+
 def test_tries_are_counted_over_status_and_body_together() -> None:
     cut = http(b"[1,", length=100), CUT
     down = http(b"", status="500 No"), KEEP

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
     from urllib3.exceptions import HTTPError
 
-USER_AGENT = "tunefare (+https://pypi.org/project/tunefare/)"
+USER_AGENT = "tunefare (GPU price refresh)"
 MEGABYTE = 1_000_000
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 REFUSED = frozenset({401, 403})

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from providers.base import DeclaredVariables, FetchContext, FetchResult
-from providers.errors import CredentialsMissing, Interrupted, JobError, ProviderError, TunefareError
+from providers.errors import CredentialsMissing, Interrupted, JobError, ProviderError, TunefareError, one_line
 from providers.http import HttpClient, Limits
 from providers.redaction import Redactor
 
@@ -174,7 +174,7 @@ def bug_in_words(info: ProviderInfo, err: Exception, environment: Mapping[str, s
     words = f"{info.name}: {type(err).__name__}: {err}; this is a bug in its adapter"
     if isinstance(err, ImportError) and info.extra:
         words = f"{info.name}: {err}: pip install 'tunefare[{info.extra}]'"
-    return _one_line(_redactor(info, environment)(words))[:500]
+    return one_line(_redactor(info, environment)(words))[:500]
 
 
 class _Source:
@@ -243,7 +243,7 @@ class _Source:
                     return Split(error=self._words(err)[0])
                 if not unknown or unknown == wanted.regions:
                     words = f"{self._info.name}: it has no {err.value}; allowed is {err.allowed}"
-                    return Split(elsewhere=_one_line(self._redact(words)))
+                    return Split(elsewhere=one_line(self._redact(words)))
                 wanted = replace(wanted, regions=wanted.regions - unknown)
             except TunefareError as err:
                 error, sample = self._words(err)
@@ -276,7 +276,7 @@ class _Source:
     def _words(self, err: TunefareError) -> tuple[str, str]:
         """Return the message as one line and the sample, both without secrets."""
         sample = getattr(err, "sample", "") if isinstance(err, ProviderError) else ""
-        return _one_line(self._redact(str(err))), self._redact(sample)
+        return one_line(self._redact(str(err))), self._redact(sample)
 
 
 def _checked(result: FetchResult, name: str) -> FetchResult:
@@ -291,8 +291,3 @@ def _checked(result: FetchResult, name: str) -> FetchResult:
 
 def _redactor(info: ProviderInfo, environment: Mapping[str, str]) -> Redactor:
     return Redactor.of([item.name for item in info.variables if item.secret], environment)
-
-
-def _one_line(text: str) -> str:
-    """Return the text in one line, without what would steer a terminal."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

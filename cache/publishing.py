@@ -80,7 +80,7 @@ def publish(session: Session, judged: Judged, *, origin: str, stored_at: datetim
     )
     _write_history(session, [(row[0], at, None) for row in gone])
     if from_the_future:
-        numbers = {row[:3]: row[3] for row in _numbered(session, scope_id)}
+        numbers = {place: row[0] for place, row in _known_rows(session, scope_id).items()}
         _write_history(session, [(numbers[_place(offer)], at, offer.unit_price_nano) for offer in judged.published])
     offers = len(judged.published) + len(held)
     session.run(
@@ -214,10 +214,6 @@ def _forget_after(session: Session, scope_id: int, at: int) -> None:
         (at, scope_id),
     )
     session.run("UPDATE price_offers SET seen_at = ? WHERE scope_id = ? AND seen_at > ?", (at, scope_id, at))
-
-
-def _numbered(session: Session, scope_id: int) -> list[Row]:
-    return session.rows("SELECT instance_type, zone, variant, id FROM price_offers WHERE scope_id = ?", (scope_id,))
 
 
 def _note_refusal(session: Session, scope_id: int, judged: Judged) -> None:

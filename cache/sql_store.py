@@ -235,15 +235,6 @@ class SqlStore:
             )
         return [Change(at=moment(at), price_nano=price) for at, price in rows]
 
-    def keys(self) -> list[OfferKey]:
-        """Return the keys of all offers that were ever stored, those that are gone too."""
-        with self.reading() as session:
-            rows = session.rows(
-                "SELECT s.provider, s.region, o.zone, o.instance_type, o.variant, s.pricing_model "
-                "FROM price_offers o JOIN price_scopes s ON s.id = o.scope_id"
-            )
-        return sorted(OfferKey(*row) for row in rows)
-
 
 def open_store(url: str, bundled: PriceStore, *, create: bool) -> SqlStore:
     """Return the store at `url` with its schema up to date. Raises StoreBusy (exit 10), StoreDamaged (exit 9)."""

@@ -40,6 +40,11 @@ class JobError(TunefareError):
         super().__init__(f"{where}: {key} = {shown}: {allowed}")
 
 
+def one_line(text: str) -> str:
+    """Return `text` in one line, without what would steer a terminal: it may come from outside."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 def _plain(value: object) -> str:
     """Return a value as a person would write it: text in quotes, numbers and dates bare, lists in brackets."""
     if value is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from typer import Abort
 
-from providers.errors import JobError, TunefareError
+from providers.errors import JobError, TunefareError, one_line
 
 OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 """What writing to stdout may meet; an error of a file carries that file's name."""
@@ -79,7 +79,7 @@ def _report_other(err: Exception) -> int:
 
 def _say(message: str, code: int) -> int:
     """Write `message` as one line to stderr and return `code`."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in message).split())
+    line = one_line(message)
     try:
         sys.stderr.write(f"tunefare: error: {line}\n")
         sys.stderr.flush()

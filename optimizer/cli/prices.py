@@ -11,6 +11,7 @@ import typer
 from .grouped_help import GroupedCommand
 from .options import OUTPUT, Json, Output, parse_count
 from .output import deliver, write
+from .price_filters import FILTERS, Gpus, MinGpus, PricingModels, Providers, Regions, price_filter
 from .prices_history import PlotCommand, history
 from .prices_quarantine import app as quarantine
 from .prices_refresh import refresh
@@ -20,7 +21,6 @@ from .prices_transfer import export, import_
 if TYPE_CHECKING:
     from optimizer.report.answers import PriceListAnswer
 
-FILTERS = "Filters (repeat for alternatives)"
 SCREENFUL = 40
 """Offers listed on a terminal where nobody says how many."""
 
@@ -34,30 +34,14 @@ def prices(context: typer.Context) -> None:
         write(context.get_help() + "\n")
 
 
-def _filter(flag: str, metavar: str, help_text: str) -> object:
-    return typer.Option(flag, metavar=metavar, help=help_text, rich_help_panel=FILTERS, show_default=False)
-
-
 @app.command("list", cls=GroupedCommand)
 def list_(
     *,
-    gpu: Annotated[list[str] | None, _filter("--gpu", "ID", "this GPU, like H100-SXM-80GB")] = None,
-    provider: Annotated[list[str] | None, _filter("--provider", "NAME", "this provider")] = None,
-    region: Annotated[list[str] | None, _filter("--region", "NAME", "this region")] = None,
-    pricing_model: Annotated[
-        list[str] | None, _filter("--pricing-model", "MODEL", "on_demand, spot or reserved")
-    ] = None,
-    min_gpus: Annotated[
-        int | None,
-        typer.Option(
-            "--min-gpus",
-            metavar="N",
-            help="at least N GPUs per machine",
-            parser=parse_count,
-            rich_help_panel=FILTERS,
-            show_default=False,
-        ),
-    ] = None,
+    gpu: Gpus = None,
+    provider: Providers = None,
+    region: Regions = None,
+    pricing_model: PricingModels = None,
+    min_gpus: MinGpus = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -72,7 +56,7 @@ def list_(
     keys: Annotated[
         bool, typer.Option("--keys", help="the keys alone, as prices history takes them", rich_help_panel=OUTPUT)
     ] = False,
-    offers: Annotated[str | None, _filter("--offers", "FILE.csv", "own machines, beside the price list")] = None,
+    offers: Annotated[str | None, price_filter("--offers", "FILE.csv", "own machines, beside the price list")] = None,
     only_offers: Annotated[
         bool, typer.Option("--only-offers", help="list --offers alone", rich_help_panel=FILTERS)
     ] = False,

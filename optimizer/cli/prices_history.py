@@ -12,8 +12,8 @@ from providers.errors import JobError
 from .grouped_help import GroupedCommand
 from .options import OUTPUT, Json, Output, parse_count
 from .output import deliver, tell
+from .price_filters import Gpus, PricingModels, Providers, Regions, price_filter
 
-FILTERS = "Filters (repeat for alternatives)"
 TERMINAL = "terminal"
 
 
@@ -37,10 +37,6 @@ def complete_plot(args: list[str]) -> list[str]:
     return done
 
 
-def _filter(flag: str, metavar: str, help_text: str) -> object:
-    return typer.Option(flag, metavar=metavar, help=help_text, rich_help_panel=FILTERS, show_default=False)
-
-
 def _output(flag: str, metavar: str, help_text: str, **more: Any) -> object:
     return typer.Option(flag, metavar=metavar, help=help_text, rich_help_panel=OUTPUT, show_default=False, **more)
 
@@ -51,15 +47,13 @@ def history(
         str | None,
         typer.Argument(metavar="KEY", help="an offer, or the beginning of its key (prices list --keys)"),
     ] = None,
-    provider: Annotated[list[str] | None, _filter("--provider", "NAME", "this provider")] = None,
-    region: Annotated[list[str] | None, _filter("--region", "NAME", "this region")] = None,
-    zone: Annotated[list[str] | None, _filter("--zone", "NAME", "this zone")] = None,
-    instance_type: Annotated[list[str] | None, _filter("--instance-type", "NAME", "this instance type")] = None,
-    variant: Annotated[list[str] | None, _filter("--variant", "NAME", "this variant, such as secure")] = None,
-    pricing_model: Annotated[
-        list[str] | None, _filter("--pricing-model", "MODEL", "on_demand, spot or reserved")
-    ] = None,
-    gpu: Annotated[list[str] | None, _filter("--gpu", "ID", "this GPU, like H100-SXM-80GB")] = None,
+    provider: Providers = None,
+    region: Regions = None,
+    zone: Annotated[list[str] | None, price_filter("--zone", "NAME", "this zone")] = None,
+    instance_type: Annotated[list[str] | None, price_filter("--instance-type", "NAME", "this instance type")] = None,
+    variant: Annotated[list[str] | None, price_filter("--variant", "NAME", "this variant, such as secure")] = None,
+    pricing_model: PricingModels = None,
+    gpu: Gpus = None,
     since: Annotated[
         str | None, _output("--since", "SPAN|TIME", "what changed within this time, like 90d (default: all of it)")
     ] = None,

@@ -6,15 +6,11 @@ from typing import Annotated
 
 import typer
 
-from .options import OUTPUT, Json, Output, parse_count
+from .options import OUTPUT, Json, Output
 from .output import deliver, tell
+from .price_filters import Gpus, MinGpus, PricingModels, Providers, Regions, price_filter
 
-FILTERS = "Filters (repeat for alternatives)"
 STDOUT = "-"
-
-
-def _filter(flag: str, metavar: str, help_text: str) -> object:
-    return typer.Option(flag, metavar=metavar, help=help_text, rich_help_panel=FILTERS, show_default=False)
 
 
 def export(
@@ -30,24 +26,14 @@ def export(
             show_default=False,
         ),
     ] = None,
-    gpu: Annotated[list[str] | None, _filter("--gpu", "ID", "this GPU, like H100-SXM-80GB")] = None,
-    provider: Annotated[list[str] | None, _filter("--provider", "NAME", "this provider")] = None,
-    region: Annotated[list[str] | None, _filter("--region", "NAME", "this region")] = None,
-    pricing_model: Annotated[
-        list[str] | None, _filter("--pricing-model", "MODEL", "on_demand, spot or reserved")
+    gpu: Gpus = None,
+    provider: Providers = None,
+    region: Regions = None,
+    pricing_model: PricingModels = None,
+    min_gpus: MinGpus = None,
+    offers: Annotated[
+        str | None, price_filter("--offers", "FILE.csv", "own machines too, which nobody else knows")
     ] = None,
-    min_gpus: Annotated[
-        int | None,
-        typer.Option(
-            "--min-gpus",
-            metavar="N",
-            help="at least N GPUs per machine",
-            parser=parse_count,
-            rich_help_panel=FILTERS,
-            show_default=False,
-        ),
-    ] = None,
-    offers: Annotated[str | None, _filter("--offers", "FILE.csv", "own machines too, which nobody else knows")] = None,
     now: Annotated[
         str | None,
         typer.Option(

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from providers.errors import one_line
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -44,7 +46,7 @@ class Lines:
             self._say(error)
 
     def _say(self, line: str) -> None:
-        self._stream.write(printable(line) + "\n")
+        self._stream.write(one_line(line) + "\n")
         self._stream.flush()
 
 
@@ -63,13 +65,13 @@ class Bars:
     def progress(self, provider: str, line: str) -> None:
         """Show the last line of a source."""
         if provider in self._tasks:
-            self._shown.update(self._tasks[provider], said=printable(line)[:LONGEST_LINE])
+            self._shown.update(self._tasks[provider], said=one_line(line)[:LONGEST_LINE])
 
     def part_done(self, provider: str, part: str, error: str) -> None:
         """Move the bar of a source."""
         if provider in self._tasks:
             said = f"{part} failed" if error else part
-            self._shown.update(self._tasks[provider], advance=1, said=printable(said)[:LONGEST_LINE])
+            self._shown.update(self._tasks[provider], advance=1, said=one_line(said)[:LONGEST_LINE])
 
     def finished(self, provider: str, error: str) -> None:
         """Say that a source is done."""
@@ -97,8 +99,3 @@ def showing(*, quiet: bool) -> Iterator[tuple[Lines | Bars, ...]]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         yield (Bars(shown),)
-
-
-def printable(text: str) -> str:
-    """Return `text` in one line, without what would steer a terminal: it comes from outside."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

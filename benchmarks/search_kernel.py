@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 OFFERS, CLASSES, RECIPES = 6_000, 300, 200
-LIMIT_MS = 50.0
+LIMIT_MS = 20.0
 
 
 def main() -> int:
@@ -113,6 +113,7 @@ def invented_market(rng: np.random.Generator) -> Market:
         physics=small.physics,
         hardware=hardware,
         places=places,
+        fallback=np.full(OFFERS, -1, dtype=np.int64),
     )
 
 
@@ -131,6 +132,10 @@ def _hardware(rng: np.random.Generator, *, variants: int) -> HardwareRows:
         copies=np.ones(count, dtype=np.int64),
         stretch=np.ones(count),
         stretch_high=np.ones(count),
+        held_fraction=np.ones(count),
+        on_spot_fraction=np.ones(count),
+        regions=np.ones(CLASSES, dtype=np.int64),
+        every_s=np.full(count, 1800.0),
         low_s=expected * np.exp(-1.2816 * sigma),
         expected_s=expected,
         high_s=finish,

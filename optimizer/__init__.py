@@ -2,7 +2,7 @@
 
 The public Python interface, loaded on first use so that `import optimizer` costs nothing:
 
-    from optimizer import Job, estimate, estimate_cost, plan, price_history
+    from optimizer import Job, estimate, estimate_cost, plan, portfolio, price_history
 
     answer = plan(model="llama-3.1-8b", samples=13_300, tokens_per_sample=400, epochs=4, deadline="24h")
     print(answer.choice.offer.instance_type, answer.cost_usd.expected)
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from . import version
 
 if TYPE_CHECKING:
-    from .app.api import Job, estimate, estimate_cost, plan, price_history
+    from .app.api import Job, estimate, estimate_cost, plan, portfolio, price_history, study
 
 __version__ = version.VERSION
 
-__all__ = ["Job", "__version__", "estimate", "estimate_cost", "plan", "price_history"]
+__all__ = ["Job", "__version__", "estimate", "estimate_cost", "plan", "portfolio", "price_history", "study"]
 
-_LAZY = frozenset({"Job", "estimate", "estimate_cost", "plan", "price_history"})
+_LAZY = frozenset({"Job", "estimate", "estimate_cost", "plan", "portfolio", "price_history", "study"})
 
 
 def __getattr__(name: str) -> object:

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from cache.sql_store import SqlStore
     from cache.store import PriceStore
 
-    from .flags import EstimateFlags, JobFlags
+    from .flags import EstimateFlags, JobFlags, PlanFlags
+    from .portfolio_result import PortfolioResult
     from .price_history import HistoryFilters
+    from .study_result import StudyResult
 
 __all__ = [
-    "EstimateResult", "Job", "PlanResult", "PriceHistoryResult", "estimate", "estimate_cost", "plan", "price_history",
+    "EstimateResult", "Job", "PlanResult", "PriceHistoryResult", "estimate", "estimate_cost", "plan", "portfolio",
+    "price_history",
+    "study",
 ]  # fmt: skip
 
 
@@ -38,7 +42,7 @@ def plan(
     /,
     *,
     store: PriceStore | None = None,
-    **flags: Unpack[JobFlags],
+    **flags: Unpack[PlanFlags],
 ) -> PlanResult:
     """Return the cheapest way to train `job` within its limits, or why nothing fits and what would.
 
@@ -74,6 +78,66 @@ def estimate(
     given = _job_flags(rest, where="estimate()")
     answer = estimate_recipe(_source(job), recipe=RecipeChoice(**recipe), flags=given, store=store, where="estimate()")
     return EstimateResult(answer)
+
+
+def study(
+    job: Job | CompleteJob | Path | str | None = None,
+    /,
+    *,
+    scenarios: int = 10_000,
+    seed: int = 0,
+    engine: str = "serial",
+    workers: int | None = None,
+    store: PriceStore | None = None,
+    **flags: Unpack[JobFlags],
+) -> StudyResult:
+    """Return how the plan of `job` fares over `scenarios` scenarios of prices and speeds: cost, deadline, regret.
+
+    `engine` is "serial", "threads", "processes" or "ray" (extra `ray`), `workers` how many of them; the answer is the
+    same for all. The job as for `plan`:
+
+        study("job.toml", scenarios=100_000, engine="processes").base.cost_usd_micro.p90
+
+    A script that asks for processes keeps its work under `if __name__ == "__main__":`. Raises as `plan` does.
+    """
+    from .study import study_job  # a plan needs no study
+    from .study_result import StudyResult
+
+    answer = study_job(
+        _source(job),
+        flags=_job_flags(flags, where="study()"),
+        scenarios=scenarios,
+        seed=seed,
+        engine=engine,
+        workers=workers,
+        store=store,
+        where="study()",
+    )
+    return StudyResult(answer)
+
+
+def portfolio(
+    jobs: Path | str,
+    /,
+    *,
+    now: datetime | str | None = None,
+    time_limit_s: float = 20.0,
+    store: PriceStore | None = None,
+) -> PortfolioResult:
+    """Return who runs where of the jobs in a file (docs/portfolio.md), under its shared quotas and budgets.
+
+        portfolio("jobs.toml").to_csv()
+
+    `time_limit_s` is for the solver alone. Prices, environment and configuration files count as for `plan`. Raises as
+    `plan` does, for every job; one that cannot be placed is an answer.
+    """
+    from .portfolio import plan_jobs  # a plan needs no portfolio
+    from .portfolio_result import PortfolioResult
+
+    if not isinstance(jobs, Path | str):
+        raise JobError(where="portfolio()", key="jobs", value=jobs, allowed="the path of a file with [[job]] tables")
+    answer = plan_jobs(jobs, now=now, time_limit_s=time_limit_s, store=store, where="portfolio()")
+    return PortfolioResult(answer)
 
 
 def price_history(

@@ -79,6 +79,15 @@ class JobFlags(TypedDict, total=False):
     recipe: Mapping[str, bool | float | str] | None
 
 
+class PlanFlags(JobFlags, total=False):
+    """Every job flag, and how `plan` searches."""
+
+    robust: bool | None
+    simulate: int | None
+    seed: int | None
+    quota: Sequence[Mapping[str, str | int]] | None
+
+
 class EstimateFlags(JobFlags, total=False):
     """Every job flag, and the recipe. `gpu` names one GPU; `gpus` counts GPUs per node."""
 

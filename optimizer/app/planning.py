@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from optimizer.search import planner
 from optimizer.search.offers_columns import machine_of
+from optimizer.search.spot_policies import DRAWN
+from optimizer.search.spot_simulated import Draws
 
 from .calibration_notes import calibration_notes, report_on
 from .preparing import COMMAND_LINE, prepare
+from .quotas import job_quotas
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,6 +50,7 @@ def plan_job(
     for an empty price list.
     """
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
+    gpus = ready.tables.gpus
     shown = DEFAULT_TOP if ready.inputs.top is None else ready.inputs.top
     plan = planner.plan(
         ready.job,
@@ -54,11 +58,21 @@ def plan_job(
         ready.tables.search,
         now=ready.now,
         top=shown if top is None else top,
+        quotas=job_quotas(ready.inputs.quota, gpus=gpus, where=ready.where),
+        robust=bool(ready.inputs.robust),
+        draws=_draws(ready.inputs),
         clock=perf_counter,
     )
-    gpus = ready.tables.gpus
     placed = [(choice.recipe, machine_of(choice.offer, gpus, nodes=choice.nodes)) for choice in plan.choices]
     notes = calibration_notes(ready.calibration, ready.job, placed)
     return replace(
         plan, notes=(*ready.price_notes, *plan.notes, *notes), calibration=report_on(ready.calibration, ready.job)
     )
+
+
+def _draws(inputs: JobInput) -> Draws | None:
+    """Return how many runs on spot to draw; None where nothing was said. A seed alone draws as many as ever."""
+    if inputs.simulate is None and inputs.seed is None:
+        return None
+    runs = DRAWN.runs if inputs.simulate is None else inputs.simulate
+    return Draws(runs=runs, seed=DRAWN.seed if inputs.seed is None else inputs.seed)

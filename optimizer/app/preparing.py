@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 
 COMMAND_LINE = "command line"
 
-BESIDE_THE_JOB = frozenset({"offers", "only_offers", "discounts", "usd_per_gpu_hour", "calibrate_with", "top", "now"})
+BESIDE_THE_JOB = frozenset(
+    {
+        "offers", "only_offers", "discounts", "usd_per_gpu_hour", "calibrate_with", "top", "now", "robust", "simulate",
+        "seed", "quota",
+    }
+)  # fmt: skip
 """Fields of the input that say nothing about the job: what may accompany a `Job` that is already complete."""
 
 

@@ -145,6 +145,17 @@ JOB_FLAGS: dict[str, tuple[Flag, ...]] = {
 }
 """Heading to flags, in the order of the help pages."""
 
+PLAN_FLAGS: dict[str, tuple[Flag, ...]] = {
+    **JOB_FLAGS,
+    OUTPUT: (
+        *JOB_FLAGS[OUTPUT],
+        Flag("robust", bool, "", "keep every limit, and cost least, where all turns out badly", "--robust"),
+        Flag("simulate", int, "N", "draw N runs on spot machines for the intervals (default 400, under a policy)"),
+        Flag("seed", int, "N", "seed of what is drawn (default 0)"),
+    ),
+}
+"""What `plan` takes: the flags of every job, and how it is searched."""
+
 RECIPE_FLAGS: tuple[Flag, ...] = (
     Flag("gpu", Repeat, "ID", "GPU, like H100-SXM-80GB or a100-80gb"),
     Flag("gpus", int, "N", "GPUs per node (default 1)"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .options import JOB_FLAGS, Flags, JobFile, Json, Output, Verbose, takes_flags
+from .options import PLAN_FLAGS, Flags, JobFile, Json, Output, Verbose, takes_flags
 
 INFEASIBLE = 7
 
@@ -11,7 +11,7 @@ EPILOG = (
 )
 
 
-@takes_flags(JOB_FLAGS)
+@takes_flags(PLAN_FLAGS)
 def plan(
     *, job_file: JobFile = None, flags: Flags, as_json: Json = False, output: Output = None, verbose: Verbose = False
 ) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from optimizer.physics.axes import Checkpointing
 
+from .json_spot import spot_object
 from .json_text import JsonObject, interval, moment, parts, ppm, whole, whole_or_null
 from .objective import objective_object
 
@@ -32,11 +33,11 @@ _FINE_UNITS = frozenset({"s", "bytes", "usd_micro"})
 
 def candidate_object(candidate: Candidate, now: datetime) -> JsonObject:
     """Return a candidate as one flat object: the keys of `choice`, and beside them what it needs, takes and costs."""
-    return {**choice_object(candidate, now), **outcome_objects(candidate)}
+    return {**choice_object(candidate, now, with_policy=False), **outcome_objects(candidate)}
 
 
-def choice_object(candidate: Candidate, now: datetime) -> JsonObject:
-    """Return what is rented and how it is trained: the `choice` of a plan."""
+def choice_object(candidate: Candidate, now: datetime, *, with_policy: bool = True) -> JsonObject:
+    """Return what is rented and how it is trained: the `choice` of a plan, with the spot policy to follow if any."""
     return {
         **offer_object(candidate.offer, now),
         **recipe_object(candidate.recipe),
@@ -47,6 +48,7 @@ def choice_object(candidate: Candidate, now: datetime) -> JsonObject:
         "quality": candidate.quality,
         "complexity": candidate.complexity,
         **objective_object(candidate.recipe.objective.value),
+        "spot": spot_object(candidate.spot, with_policy=with_policy),
     }
 
 

@@ -10,6 +10,7 @@ from optimizer.search.results import PlanStatus
 from optimizer.version import VERSION
 
 from .json_candidate import candidate_object, choice_object, outcome_objects, whole_quantity
+from .json_deadline_price import deadline_price_object
 from .json_job import job_object
 from .json_text import Json, JsonObject, exact_or_null, moment, to_text
 
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
         NearMiss,
         Plan,
         Rival,
+        RobustReport,
         SnapshotReport,
         SolverReport,
     )
 
 SCHEMA = "tunefare.plan/v1"
 
-_NOTHING_CHOSEN: JsonObject = {
+NOTHING_CHOSEN: JsonObject = {
     "choice": None,
     "choices": [],
     "memory": None,
@@ -58,7 +60,7 @@ def plan_document(plan: Plan) -> JsonObject:
         "made_at": moment(now),
         "tool_version": VERSION,
         "job": job_object(plan.job),
-        **(_chosen(plan.choices, now) if plan.choices else _NOTHING_CHOSEN),
+        **(chosen_objects(plan.choices, now) if plan.choices else NOTHING_CHOSEN),
         "runners_up": [candidate_object(candidate, now) for candidate in plan.runners_up],
         "rejected": dict(plan.rejected),
         "near_misses": [_near_miss(miss, now) for miss in plan.near_misses],
@@ -68,7 +70,25 @@ def plan_document(plan: Plan) -> JsonObject:
         "snapshot": snapshot_object(plan.snapshot, now),
         "calibration": calibration_report_object(plan.calibration),
         "notes": list(plan.notes),
+        "deadline_price": deadline_price_object(plan.deadline_price),
+        "robust": _robust(plan.robust),
+        "confidence_prices": [
+            {"confidence_ppm": one.confidence_ppm, "cost_usd_micro": one.cost_usd_micro}
+            for one in plan.confidence_prices
+        ],
         "action": {},
+    }
+
+
+def _robust(report: RobustReport | None) -> JsonObject | None:
+    if report is None:
+        return None
+    return {
+        "expected_usd_micro": report.expected_usd_micro,
+        "worst_usd_micro": report.worst_usd_micro,
+        "least_expected_usd_micro": report.least_expected_usd_micro,
+        "worst_of_least_usd_micro": report.worst_of_least_usd_micro,
+        "same": report.same,
     }
 
 
@@ -107,7 +127,7 @@ def _age_s(observed_at: datetime | None, now: datetime) -> int | None:
     return None if observed_at is None else max(0, int((now - observed_at).total_seconds()))
 
 
-def _chosen(choices: tuple[Candidate, ...], now: datetime) -> JsonObject:
+def chosen_objects(choices: tuple[Candidate, ...], now: datetime) -> JsonObject:
     """Return the chosen candidate at the top level; a sweep over several offers sums money and takes the slowest."""
     first = choices[0]
     head: JsonObject = {"choice": choice_object(first, now), **outcome_objects(first)}

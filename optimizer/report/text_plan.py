@@ -45,8 +45,10 @@ from .figures import (
 )
 from .objective import describe_objective
 from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table, join_sections
+from .text_deadline_price import describe_confidence_prices, describe_deadline_price
 from .text_infeasible import format_infeasible
 from .text_rivals import rivals_section
+from .text_spot import spot_section
 from .text_verbose import verbose_sections
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ def format_plan(plan: Plan, style: Style, *, words: Sequence[str] = (), verbose:
             _choice_lines(plan, best, style),
             _sweep_section(plan, style),
             _bill_section(plan, best, style),
+            spot_section(best, style),
             _others_section(plan, best, style),
             _lost_section(plan, style),
             rivals_section(plan.rivals, style, verbose=verbose),
@@ -89,6 +92,9 @@ def _choice_lines(plan: Plan, best: Candidate, style: Style) -> list[str]:
         ("Cost", cost + (" for each run" if plan.job.runs > 1 else "")),
         ("Time", time),
         ("Finish", describe_finish(best, plan.job, plan.made_at)),
+        *([("Deadline", describe_deadline_price(plan.deadline_price))] if plan.deadline_price else []),
+        *([("Robust", robust)] if (robust := _describe_robust(plan)) else []),
+        *([("Surer", surer)] if (surer := describe_confidence_prices(plan)) else []),
         ("Memory", describe_memory(best.memory, style)),
         ("Speed", _describe_speed(best)),
         (
@@ -102,6 +108,20 @@ def _choice_lines(plan: Plan, best: Candidate, style: Style) -> list[str]:
     ]
     title = "Best found in the time allowed" if plan.status is PlanStatus.TIME_LIMIT else "Cheapest"
     return [*_headline(title, headline, style), *format_pairs(pairs, style)]
+
+
+def _describe_robust(plan: Plan) -> str:
+    """Return what the robust choice costs at worst, against the plan of least expected cost; nothing unless asked."""
+    report = plan.robust
+    if report is None:
+        return ""
+    worst = f"{format_dollars(report.worst_usd_micro)} where all turns out badly at once"
+    if report.same or report.least_expected_usd_micro is None or report.worst_of_least_usd_micro is None:
+        return f"{worst}; it is the cheapest expected as well" if report.same else worst
+    less = report.expected_usd_micro - report.least_expected_usd_micro
+    more = report.worst_of_least_usd_micro - report.worst_usd_micro
+    other = f"the cheapest expected would save {format_dollars(max(less, 0))}"
+    return f"{worst}; {other}, and then cost {format_dollars(max(more, 0))} more, or miss a limit"
 
 
 def _headline(title: str, text: str, style: Style) -> list[str]:

@@ -7,7 +7,7 @@ times grows, so nothing that could be the cheapest is lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from .constraints import BUDGET, bit
 from .cost import MICRO, Rates, disk_micro_per_s, egress_micro, expected_micro, hidden_share_micro, high_micro
 from .pareto import undominated
+from .spot.problem import POLL_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .market import Market
 
 UNKNOWN_SPEED = bit("speed_known")
+WASTE_ALLOWED = 0.1
+"""Share of the on-demand cost of a run that a policy may spend on starts and lost work before it stays on-demand."""
 BILLS_AT_ONCE = 200_000
 """Bills that lie in memory at one time where all tuples of a market are billed."""
 
@@ -51,6 +54,11 @@ class Bills:
             expected_micro=self.expected_micro[rows],
             high_micro=self.high_micro[rows],
         )
+
+    def with_expected(self, expected_micro: Floats) -> Bills:
+        """Return the bills with other expected costs; the high ends never below them."""
+        high = np.maximum(self.high_micro, expected_micro)
+        return replace(self, expected_micro=expected_micro, high_micro=high)
 
 
 def factorise(market: Market, rows: Ints) -> Ints:
@@ -94,12 +102,30 @@ def _billed(market: Market, *, place: Ints, hardware: Ints) -> Bills:
     rates = rates_at(market, place, hardware)
     expected_s, high_s = market.hardware.expected_s[hardware], market.hardware.high_s[hardware]
     expected = expected_micro(rates, expected_s)
-    return Bills(
-        place=place,
-        hardware=hardware,
-        expected_micro=expected,
-        high_micro=np.maximum(high_micro(rates, expected_s, high_s), expected),
-    )
+    high = np.maximum(high_micro(rates, expected_s, high_s), expected)
+    if market.has_net:
+        spot = market.offers.spot[market.places.offer[place]]
+        high = np.where(spot, np.maximum(worst_micro(market, rates, place, hardware), expected), high)
+    return Bills(place=place, hardware=hardware, expected_micro=expected, high_micro=high)
+
+
+def worst_micro(market: Market, rates: Rates, place: Ints, hardware: Ints) -> Floats:
+    """Return the most that runs under a policy cost, whole micro-dollars, shape (n,): all of the run on the on-demand
+    machine at its slow end, and a tenth more for what the policy may waste on spot (`WASTE_ALLOWED`)."""
+    net = market.fallback[market.places.offer[place]]
+    sigma = market.offers.price_sigma[np.maximum(net, 0)]
+    net_micro = market.fallback_micro_per_s[market.places.offer[place]]
+    row = market.hardware.row[hardware]
+    physics = market.physics
+    # Two starts more than undisturbed: one that the net is late by, one onto the on-demand machine.
+    expected_s, high_s = (total + 2.0 * physics.restart_s[row] + POLL_S for total in _undisturbed(market, row))
+    on_demand = high_micro(replace(rates, price_micro_per_s=net_micro, price_sigma=sigma), expected_s, high_s)
+    return np.rint(on_demand * (1.0 + WASTE_ALLOWED))
+
+
+def _undisturbed(market: Market, row: Ints) -> tuple[Floats, Floats]:
+    total = market.physics.duration.total
+    return total.expected[row], total.high[row]
 
 
 def rates_at(market: Market, place: Ints, hardware: Ints) -> Rates:
@@ -110,7 +136,7 @@ def rates_at(market: Market, place: Ints, hardware: Ints) -> Rates:
     per_byte = disk_micro_per_s(1.0, storage)
     rented = rented_disk_bytes(market.hardware.disk_bytes[hardware], offers.local_disk_bytes[offer], owned=owned)
     return Rates(
-        price_micro_per_s=offers.price_micro_per_s[offer],
+        price_micro_per_s=_price_by_the_clock(market, offer, hardware),
         nodes=nodes,
         increment_s=offers.increment_s[offer],
         minimum_s=offers.minimum_s[offer],
@@ -120,6 +146,17 @@ def rates_at(market: Market, place: Ints, hardware: Ints) -> Rates:
         hidden_micro=hidden_share_micro(overheads, market.job.runs),
         high_factor=float(storage.high_factor),
     )
+
+
+def _price_by_the_clock(market: Market, offer: Ints, hardware: Ints) -> Floats:
+    """Return what a second of the run costs an instance, in micro-dollars: waits are free, and under a policy a part of
+    the work is done on on-demand machines."""
+    spot_micro = market.offers.price_micro_per_s[offer]
+    fallback_micro = market.fallback_micro_per_s[offer]
+    share = market.hardware.on_spot_fraction[hardware]
+    mixed = np.where(share < 1.0, share * spot_micro + (1.0 - share) * fallback_micro, spot_micro)
+    price: Floats = mixed * market.hardware.held_fraction[hardware]
+    return price
 
 
 def rented_disk_bytes(needed_bytes: Floats, local_bytes: Floats, *, owned: Bools) -> Floats:

@@ -9,10 +9,12 @@ import numpy as np
 
 from providers.errors import SolverFailed
 
-from .candidates import affordable_bills, budget_micro
+from .candidates import affordable_bills, budget_micro, over_budget
 from .constraints import SIMPLER
 from .results import PlanStatus
+from .robust import at_worst, held_at_worst
 from .solve import Columns, Quota, Solution, solve
+from .spot_shortlist import not_confident, refined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,22 +35,41 @@ class Settlement:
     lifted: bool = False
 
 
-def settle(market: Market, quotas: Sequence[Quota] = ()) -> Settlement:
+def settle(market: Market, quotas: Sequence[Quota] = (), *, robust: bool = False) -> Settlement:
     """Return the cheapest assignment of the job's runs among the recipes that are needed.
+
+    `robust` looks at every candidate where all that is uncertain is at its unfavourable end (`robust`): limits are kept
+    there, and what costs least there is chosen.
 
     Where those cannot keep every limit of the job, recipes that shard or offload although a simpler one fits the
     machine (`admission`) take part too: a preference never makes a job infeasible.
     """
-    bills, _ = affordable_bills(market)
-    solution = choose(market, bills, quotas)
+    market = held_at_worst(market) if robust else market
+    bills, solution = _settled(market, quotas, robust=robust)
     if solution.chosen or SIMPLER not in market.hardware.slacks:
         return Settlement(market=market, bills=bills, solution=solution)
     everything = market.without(SIMPLER)
-    more, _ = affordable_bills(everything)
-    second = choose(everything, more, quotas)
+    more, second = _settled(everything, quotas, robust=robust)
     if not second.chosen:
         return Settlement(market=market, bills=bills, solution=solution)
     return Settlement(market=everything, bills=more, solution=second, lifted=True)
+
+
+def _settled(market: Market, quotas: Sequence[Quota], *, robust: bool) -> tuple[Bills, Solution]:
+    """Return the bills that were chosen from, and the choice, whose spot bills keep the confidence asked for."""
+    affordable, _ = affordable_bills(market)
+    bills = refined(market, affordable)
+    if robust:
+        bills = bills.take(~over_budget(market.job, at_worst(market, bills)))
+    while True:
+        solution = choose(market, at_worst(market, bills) if robust else bills, quotas)
+        chosen = np.array([at for at, _ in solution.chosen], dtype=np.int64)
+        failed = not_confident(market, bills, chosen)
+        if not failed.any():
+            return bills, solution
+        kept = np.ones(bills.count, dtype=np.bool_)
+        kept[chosen[failed]] = False
+        bills = bills.take(kept)
 
 
 def choose(market: Market, bills: Bills, quotas: Sequence[Quota] = ()) -> Solution:

@@ -67,7 +67,16 @@ class PlaceView:
 
     offers: OfferColumns
     spot_allowed: Bools
-    now: datetime
+    dearer: Bools
+    """Spot that costs as much as on-demand in the same place, or more."""
+    without_net: Bools
+    """Spot under a policy with a deadline, and no on-demand machine of its kind to fall back on."""
+
+    @classmethod
+    def of(cls, offers: OfferColumns) -> PlaceView:
+        """Return offers with nothing said against their being spot."""
+        nothing = np.zeros(offers.count, dtype=np.bool_)
+        return cls(offers=offers, spot_allowed=~nothing, dearer=nothing, without_net=nothing)
 
 
 HardwareLimit = Callable[["Job", HardwareView, "datetime"], Slack | None]
@@ -175,6 +184,16 @@ def price_age(job: Job, view: PlaceView) -> Slack | None:
     return _at_most(view.offers.age_s, np.full(view.offers.count, job.max_price_age_s))
 
 
+def spot_price(_job: Job, view: PlaceView) -> Slack | None:
+    """Whether spot costs less than on-demand in the same place: it can cost more, and then buys nothing."""
+    return _whether(~view.dearer) if view.dearer.any() else None
+
+
+def fallback(_job: Job, view: PlaceView) -> Slack | None:
+    """Whether there is an on-demand machine to fall back on, where a policy needs one to keep the deadline."""
+    return _whether(~view.without_net) if view.without_net.any() else None
+
+
 def budget(allowed_micro: int, high_micro: Floats) -> Slack:
     """High end of the bill against the budget, in micro-dollars."""
     return _at_most(high_micro, np.full(high_micro.shape, float(allowed_micro)))
@@ -199,6 +218,8 @@ PLACE_LIMITS: tuple[tuple[str, str, PlaceLimit], ...] = (
     ("exclude_gpu", "", exclude_gpu),
     ("pricing_model", "", pricing_model),
     ("max_price_age", "s", price_age),
+    ("spot_price", "", spot_price),
+    ("fallback", "", fallback),
 )
 BUDGET = "budget"
 SIMPLER = "simpler"
@@ -210,7 +231,7 @@ LIMITS: tuple[str, ...] = (
     SIMPLER,
 )
 """Every limit. Its position is its bit in the masks of broken limits."""
-FIXED: frozenset[str] = frozenset({"memory", "host_memory", "nvme", "speed_known", SIMPLER})
+FIXED: frozenset[str] = frozenset({"memory", "host_memory", "nvme", "speed_known", "spot_price", "fallback", SIMPLER})
 """What no flag of a job relaxes: only another machine helps, or another recipe."""
 
 UNITS: dict[str, str] = {

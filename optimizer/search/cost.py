@@ -126,11 +126,13 @@ class Bill:
     expected_s: float
     high_s: float
     parts_s: Mapping[str, float]
-    """Sum to `expected_s`."""
+    """What a machine is held for; they sum to `held_fraction` of `expected_s`."""
     price_sigma: float
     disk_bytes: float
     """Disk rented apart, per node; 0 when the machine brings its own."""
     pays_egress: bool
+    held_fraction: float = 1.0
+    """Share of the time in which machines are held: what is waited for spot is not billed."""
 
 
 def quote(bill: Bill, *, overheads: Overheads, runs: int, storage: StorageRates) -> Quote:
@@ -140,14 +142,7 @@ def quote(bill: Bill, *, overheads: Overheads, runs: int, storage: StorageRates)
     """
     rates = rates_of(bill, overheads=overheads, runs=runs, storage=storage)
     billed_s = exact_billed_s(bill.expected_s, bill.terms)
-    items = [
-        *_compute_items(bill, billed_s),
-        *_storage_items(bill, overheads, storage),
-        *(
-            LineItem(name=name, quantity=1.0, unit="job" if runs == 1 else "share of the job", usd_micro=micro)
-            for name, micro in _hidden_items(overheads, runs).items()
-        ),
-    ]
+    items = [*_compute_items(bill, billed_s), *items_beside_machines(bill, overheads, runs=runs, storage=storage)]
     exact = sum(item.usd_micro for item in items)
     seconds = {name: np.array([getattr(bill, name)]) for name in ("low_s", "expected_s", "high_s")}
     columns = float(expected_micro(rates, seconds["expected_s"])[0])
@@ -160,8 +155,18 @@ def quote(bill: Bill, *, overheads: Overheads, runs: int, storage: StorageRates)
         expected_usd_micro=exact,
         high_usd_micro=max(high, exact),
         items=tuple(items),
-        billed_s=billed_s,
+        billed_s=round(billed_s * bill.held_fraction),
     )
+
+
+def items_beside_machines(bill: Bill, overheads: Overheads, *, runs: int, storage: StorageRates) -> list[LineItem]:
+    """Return the lines of disk, egress and the run's share of the hidden costs, in whole micro-dollars."""
+    share = "job" if runs == 1 else "share of the job"
+    hidden = _hidden_items(overheads, runs).items()
+    return [
+        *_storage_items(bill, overheads, storage),
+        *(LineItem(name=name, quantity=1.0, unit=share, usd_micro=micro) for name, micro in hidden),
+    ]
 
 
 def rates_of(bill: Bill, *, overheads: Overheads, runs: int, storage: StorageRates) -> Rates:
@@ -171,7 +176,7 @@ def rates_of(bill: Bill, *, overheads: Overheads, runs: int, storage: StorageRat
         return np.array([value], dtype=np.float64)
 
     return Rates(
-        price_micro_per_s=column(bill.unit_price_nano / NANO_HOURS_PER_MICRO_S),
+        price_micro_per_s=column(bill.held_fraction * bill.unit_price_nano / NANO_HOURS_PER_MICRO_S),
         nodes=column(bill.nodes),
         increment_s=column(max(bill.terms.increment_s, 1)),
         minimum_s=column(bill.terms.minimum_s),
@@ -207,13 +212,14 @@ def _compute_items(bill: Bill, billed_s: int) -> list[LineItem]:
     for position, (name, seconds) in enumerate(parts):
         # The parts end at the median duration itself: what floats lose in summing must not look like a rounding fee.
         last = position == len(parts) - 1
-        elapsed = Decimal(bill.expected_s) if last else elapsed + Decimal(seconds)
+        elapsed = Decimal(bill.held_fraction * bill.expected_s) if last else elapsed + Decimal(seconds)
         total = _amount_micro(bill, elapsed)
         label = "compute" if name == "train" else name
         items.append(LineItem(name=label, quantity=seconds * bill.nodes, unit="s", usd_micro=total - charged))
         charged = total
-    whole = _amount_micro(bill, Decimal(billed_s))
-    surplus = max(billed_s - bill.expected_s, 0.0)
+    held = Decimal(bill.held_fraction)
+    whole = _amount_micro(bill, Decimal(billed_s) * held)
+    surplus = max(billed_s - bill.expected_s, 0.0) * bill.held_fraction
     items.append(LineItem(name="billing_rounding", quantity=surplus * bill.nodes, unit="s", usd_micro=whole - charged))
     return items
 

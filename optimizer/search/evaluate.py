@@ -14,11 +14,14 @@ from providers.offer import BillingTerms, PriceClass, PricingModel
 
 from .candidates import rented_disk_bytes
 from .cost import Bill, quote
-from .hardware import stretches
 from .physics_rows import evaluate_runs
 from .price_age import price_sigma
 from .results import Evaluation
 from .showing import memory_reading, speed_reading
+from .spot.availability import HOUR_S
+from .spot.interruption_classes import availability_for
+from .spot_rows import SpotColumns, spot_columns, spot_times
+from .spot_simulated import DRAWN_RUNS, Draws, drawn_without_net
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,19 +58,21 @@ def evaluate_one(
     if not np.isfinite(physics.finish_s[0]):
         raise KnowledgeMissing(f"the speed of {machine.gpu.id} is unknown: the GPU table lacks its figures")
     spot = offer is not None and offer.pricing_model is PricingModel.SPOT
-    low, expected, high = (float(one[0]) if spot else 1.0 for one in stretches(job, physics))
+    lost = _on_spot(job, physics, offer) if offer is not None and spot else None
     total = physics.duration.total
     speed = speed_reading(physics.speed)
     bases = [speed.tokens_per_s.basis, Basis(job.basis), *([Basis.ASSUMED] if spot else [])]
     duration = Estimate(
-        low=float(total.low[0]) * low,
-        expected=float(total.expected[0]) * expected,
-        high=float(total.high[0]) * high,
+        low=float(total.low[0] if lost is None else lost.low_s[0]),
+        expected=float(total.expected[0] if lost is None else lost.expected_s[0]),
+        high=float(total.high[0] if lost is None else lost.high_s[0]),
         basis=weakest(bases),
     )
     parts_s = {name: float(part[0]) for name, part in physics.duration.parts_s.items()}
-    if spot:
-        parts_s["interruptions"] = duration.expected - sum(parts_s.values())
+    held = 1.0 if lost is None else float(lost.held_fraction[0])
+    if lost is not None:
+        parts_s["interruptions"] = max(held * duration.expected - sum(parts_s.values()), 0.0)
+        parts_s["waiting"] = duration.expected - sum(parts_s.values())
     memory = memory_reading(physics.memory, usable_bytes=machine.gpu.usable_bytes)
     host = machine.host_ram_bytes
     return Evaluation(
@@ -79,8 +84,8 @@ def evaluate_one(
         speed=speed,
         duration_s=duration,
         duration_parts_s=parts_s,
-        finish_s_at_confidence=float(physics.finish_s[0]) * high,
-        finish_probability_ppm=_finish_probability_ppm(job, physics, now, lengthened=high),
+        finish_s_at_confidence=float(physics.finish_s[0] if lost is None else lost.finish_s[0]),
+        finish_probability_ppm=_finish_probability_ppm(job, physics, now, offer=offer if spot else None),
         quote=None
         if offer is None
         else quote(
@@ -90,7 +95,8 @@ def evaluate_one(
                 offer=offer,
                 terms=terms or BillingTerms(),
                 duration=duration,
-                parts_s=parts_s,
+                parts_s={name: part for name, part in parts_s.items() if name != "waiting"},
+                held_fraction=held,
                 now=now,
             ),
             overheads=job.overheads,
@@ -102,7 +108,7 @@ def evaluate_one(
         fits=memory.needed.high <= memory.usable_bytes,
         fits_expected=max(memory.required.expected, memory.load_required.expected) <= memory.usable_bytes,
         host_fits=None if host is None else memory.host.high <= host,
-        checkpoint_every_s=float(physics.checkpoint_every_s[0]),
+        checkpoint_every_s=float((physics.checkpoint_every_s if lost is None else lost.every_s)[0]),
     )
 
 
@@ -114,6 +120,7 @@ def _bill(
     terms: BillingTerms,
     duration: Estimate,
     parts_s: dict[str, float],
+    held_fraction: float,
     now: datetime,
 ) -> Bill:
     owned = offer.price_class is PriceClass.OWN
@@ -134,11 +141,25 @@ def _bill(
         ),
         disk_bytes=float(rented[0]),
         pays_egress=not owned,
+        held_fraction=held_fraction,
     )
 
 
-def _finish_probability_ppm(job: Job, physics: PhysicsRows, now: datetime, *, lengthened: float) -> int | None:
+def _on_spot(job: Job, physics: PhysicsRows, offer: Offer) -> SpotColumns:
+    """Return the times of one run on a spot machine, without a net: nothing is known of where else it could go."""
+    prior = availability_for(provider=offer.provider, region=offer.region, instance_type=offer.instance_type)
+    first = np.zeros(1, dtype=np.int64)
+    return spot_columns(job, physics, first, prior=first, priors=(prior,), regions=first + 1, left_s=None)
+
+
+def _finish_probability_ppm(job: Job, physics: PhysicsRows, now: datetime, *, offer: Offer | None) -> int | None:
+    """Return the chance of ending by the deadline in millionths; `offer` is the spot machine, if it is one."""
     if job.deadline_at is None:
         return None
-    left_s = (job.deadline_at - now).total_seconds() / lengthened
-    return round(float(physics.duration.probability_within(left_s)[0]) * 1e6)
+    left_s = (job.deadline_at - now).total_seconds()
+    if offer is None:
+        return round(float(physics.duration.probability_within(left_s)[0]) * 1e6)
+    prior = availability_for(provider=offer.provider, region=offer.region, instance_type=offer.instance_type)
+    rate_per_s = np.array([prior.expected.rate_per_hour / HOUR_S])
+    times = spot_times(job, physics, np.zeros(1, dtype=np.int64), rate_per_s)
+    return drawn_without_net(job, times, prior, Draws(runs=DRAWN_RUNS), left_s=left_s).finish_probability_ppm

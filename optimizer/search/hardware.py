@@ -15,7 +15,7 @@ from optimizer.workload.matrices import complexity_rank, quality_rank
 
 from .admission import FITTING, not_needed
 from .constraints import SIMPLER, HardwareView, Slack, broken_mask, hardware_slacks, simpler
-from .interruptions import ASSUMED_RATE, MANUAL_RESTART_S, stretch
+from .spot_rows import SpotColumns, spot_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,11 +33,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareClass:
-    """A kind of node (index into the machines of the offers), how many of them, and whether they can be taken away."""
+    """A kind of node (index into the machines of the offers), how many of them, and whether they can be taken away.
+
+    `prior` says how often (index into the priors of the offers), `regions` in how many regions they are offered.
+    """
 
     machine: int
     nodes: int
     spot: bool
+    prior: int = 0
+    regions: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +59,16 @@ class HardwareRows:
     variant: Ints
     copies: Ints
     stretch: Floats
-    """Factor by which interruptions lengthen the median; 1 on machines that stay."""
+    """Factor by which interruptions and waits lengthen the median; 1 on machines that stay."""
     stretch_high: Floats
+    held_fraction: Floats
+    """Share of the time in which a machine is held, and billed; 1 on machines that stay."""
+    on_spot_fraction: Floats
+    """Share of that on the spot machine; the rest is on the on-demand machine to fall back on. 1 without a policy."""
+    regions: Ints
+    """In how many regions the machines of each class are offered as spot, shape (classes,)."""
+    every_s: Floats
+    """Work between two checkpoints, seconds; 0: none but the last."""
     low_s: Floats
     expected_s: Floats
     high_s: Floats
@@ -90,24 +103,34 @@ class Places:
         return int(self.offer.shape[0])
 
 
-def classes_of(offers: OfferColumns, node_counts: Mapping[int, Sequence[int]]) -> tuple[list[HardwareClass], Places]:
+def classes_of(
+    offers: OfferColumns, node_counts: Mapping[int, Sequence[int]], *, regions: Ints | None = None
+) -> tuple[list[HardwareClass], Places]:
     """Return the distinct hardware classes, and every offer at every node count, its limits not yet judged.
 
-    `node_counts` says how many nodes of a given number of GPUs are strung together, ascending.
+    `node_counts` says how many nodes of a given number of GPUs are strung together, ascending; `regions` in how
+    many regions each offer's machine may be looked for when it is lost (default: one).
     """
     gpus = np.array([offer.gpu_count for offer in offers.offers], dtype=np.int64)
-    kind = 2 * offers.machine + offers.spot
+    regions = np.ones(offers.count, dtype=np.int64) if regions is None else regions
+    distinct_kinds, kind = np.unique(
+        np.stack([offers.machine, offers.spot.astype(np.int64), offers.prior, regions]), axis=1, return_inverse=True
+    )
+    kind = kind.ravel()
     found = []
     for nodes in sorted({nodes for counts in node_counts.values() for nodes in counts}):
         sizes = [size for size, counts in node_counts.items() if nodes in counts]
         position = np.flatnonzero(np.isin(gpus, sizes))
         found.append(np.stack([position, np.full(position.shape, nodes), kind[position]]))
     position, nodes_at, kind_at = np.concatenate(found, axis=1)
-    kinds = 2 * len(offers.machines)
+    kinds = distinct_kinds.shape[1]
     distinct, klass = np.unique(nodes_at * kinds + kind_at, return_inverse=True)
-    classes = [
-        HardwareClass(machine=int(one % kinds) // 2, nodes=int(one // kinds), spot=bool(one % 2)) for one in distinct
-    ]
+    classes = []
+    for one in distinct:
+        machine, spot, prior, count = (int(value) for value in distinct_kinds[:, one % kinds])
+        classes.append(
+            HardwareClass(machine=machine, nodes=int(one // kinds), spot=bool(spot), prior=prior, regions=count)
+        )
     places = Places(
         offer=position,
         nodes=nodes_at,
@@ -151,11 +174,9 @@ def hardware_rows(
     klass = np.repeat(np.arange(len(classes)), sizes)
     row = np.arange(start[-1]) - np.repeat(start[:-1] - rows.start[physics_class], sizes)
     variant = grid.variant[rows.base[row]]
-    stretched = stretches(job, physics)
-    spot = np.array([one.spot for one in classes], dtype=np.bool_)[klass]
-    low, expected, high = (np.where(spot, factor[row], 1.0) for factor in stretched)
     total = physics.duration.total
-    finish_s = physics.finish_s[row] * high
+    timed = _times(job, physics, offers, classes, klass=klass, row=row, now=now)
+    finish_s = timed.finish_s
     gpus = np.array([offers.machines[one.machine].gpu_count * one.nodes for one in classes], dtype=np.int64)
     view = _view(
         matrices=matrices,
@@ -178,11 +199,15 @@ def hardware_rows(
         row=row,
         variant=variant,
         copies=np.array([len(one.tunings) for one in grid.variants], dtype=np.int64)[variant],
-        stretch=expected,
-        stretch_high=high,
-        low_s=total.low[row] * low,
-        expected_s=total.expected[row] * expected,
-        high_s=total.high[row] * high,
+        stretch=timed.expected_s / total.expected[row],
+        stretch_high=timed.high_s / total.high[row],
+        held_fraction=timed.held_fraction,
+        on_spot_fraction=timed.on_spot_fraction,
+        regions=np.array([one.regions for one in classes], dtype=np.int64),
+        every_s=timed.every_s,
+        low_s=timed.low_s,
+        expected_s=timed.expected_s,
+        high_s=timed.high_s,
         finish_s=finish_s,
         disk_bytes=physics.disk_bytes[row],
         slacks=slacks,
@@ -199,15 +224,42 @@ def _not_needed(slacks: Mapping[str, Slack], *, group: Ints, rank: Ints) -> dict
     return {SIMPLER: simpler(surplus)} if surplus.any() else {}
 
 
-def stretches(job: Job, physics: PhysicsRows) -> tuple[Floats, Floats, Floats]:
-    """Return by what factor interruptions lengthen each physics row at the low, central and high rate."""
-    by_hand = MANUAL_RESTART_S if job.executor == "none" else 0.0
-    segment_s = physics.segment_s
-    low, expected, high = (
-        stretch(rate_per_hour=rate, segment_s=segment_s, restart_s=physics.restart_s + by_hand)
-        for rate in (ASSUMED_RATE.low_per_hour, ASSUMED_RATE.expected_per_hour, ASSUMED_RATE.high_per_hour)
-    )
-    return low, expected, high
+def _times(
+    job: Job,
+    physics: PhysicsRows,
+    offers: OfferColumns,
+    classes: Sequence[HardwareClass],
+    *,
+    klass: Ints,
+    row: Ints,
+    now: datetime,
+) -> SpotColumns:
+    """Return the times of every row; on machines that stay those of physics."""
+    total = physics.duration.total
+    ones = np.ones(row.shape)
+    columns = {
+        "low_s": total.low[row],
+        "expected_s": total.expected[row],
+        "high_s": total.high[row],
+        "finish_s": physics.finish_s[row],
+        "held_fraction": ones,
+        "on_spot_fraction": ones,
+        "every_s": physics.checkpoint_every_s[row],
+    }
+    spot = np.flatnonzero(np.array([one.spot for one in classes], dtype=np.bool_)[klass])
+    if spot.size == 0:
+        return SpotColumns(**columns)
+    prior, regions = (np.array(of, dtype=np.int64)[klass[spot]] for of in _spot_facts(classes))
+    left_s = None if job.deadline_at is None else (job.deadline_at - now).total_seconds()
+    timed = spot_columns(job, physics, row[spot], prior=prior, priors=offers.priors, regions=regions, left_s=left_s)
+    for name, column in columns.items():
+        columns[name] = column.copy()
+        columns[name][spot] = getattr(timed, name)
+    return SpotColumns(**columns)
+
+
+def _spot_facts(classes: Sequence[HardwareClass]) -> tuple[list[int], list[int]]:
+    return [one.prior for one in classes], [one.regions for one in classes]
 
 
 def _view(

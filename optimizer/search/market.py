@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,13 @@ import numpy as np
 from providers.errors import JobError, PricesUnavailable
 
 from .constraints import PlaceView, bit, broken_mask, place_slacks
+from .fallbacks import dearer_than_on_demand, elsewhere_allowed, failover_regions, fallbacks, follows_policy, lacks_net
 from .grid import GridLayout, build_grid, rungs
 from .hardware import HardwareRows, Places, classes_of, hardware_rows, physics_classes
 from .offers_columns import lay_out_offers
 from .physics_rows import evaluate_rows
 from .price_age import spot_is_fresh
+from .spot_rows import MOST_REGIONS
 from .variants import all_variants, variants_of
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from optimizer.physics.axes import Loss
-    from optimizer.physics.runs import Bools, Ints
+    from optimizer.physics.runs import Bools, Floats, Ints
     from optimizer.workload.job import Job
     from providers.offer import PriceSnapshot
 
+    from .constraints import Slack
     from .grid import GridRows, RecipeGrid
     from .offers_columns import OfferColumns
     from .physics_rows import PhysicsRows
+    from .spot.dynamic_program import SpotSolution
+    from .spot_simulated import Drawn, Draws
     from .tables import Tables
 
 WIDER_NODES = (2, 4, 8)
@@ -54,6 +59,23 @@ class Market:
     physics: PhysicsRows
     hardware: HardwareRows
     places: Places
+    fallback: Ints
+    """The on-demand offer (position) that a policy falls back on, for each offer; -1 where there is none."""
+    draws: Draws | None = None
+    """How many runs on spot to draw where they are asked for, and the seed."""
+    answers: dict[object, SpotSolution | Drawn] = field(default_factory=dict, compare=False, repr=False)
+    """Policies worked out so far, by what they hang on: the same question is not asked twice."""
+
+    @property
+    def has_net(self) -> bool:
+        """Whether spot runs are kept in time by on-demand machines: a policy acts, and there is a deadline to keep."""
+        return follows_policy(self.job)
+
+    @property
+    def fallback_micro_per_s(self) -> Floats:
+        """Price of the on-demand machine to fall back on, micro-dollars per second, shape (offers,); NaN for none."""
+        price = self.offers.price_micro_per_s[np.maximum(self.fallback, 0)]
+        return np.where(self.fallback >= 0, price, np.nan)
 
     @property
     def hardware_classes(self) -> int:
@@ -98,10 +120,14 @@ def survey(
     offers = lay_out_offers(snapshot, tables.gpus, now=now)
     if offers.count == 0:
         raise PricesUnavailable(_no_offers(offers))
+    fallback = fallbacks(job, offers)
+    judged = _judged(job, offers, tables, fallback)
+    regions = np.minimum(failover_regions(offers, elsewhere_allowed(judged, offers), fallback), MOST_REGIONS)
     grid = build_grid(job, all_variants(job) if wide else variants_of(job), loss=loss)
     layout = GridLayout(grid)
     for coarseness in range(COARSEST + 1):
-        classes, places = classes_of(offers, _node_counts(job, offers, wide=wide, coarseness=coarseness))
+        node_counts = _node_counts(job, offers, wide=wide, coarseness=coarseness)
+        classes, places = classes_of(offers, node_counts, regions=regions)
         physics_class, machines = physics_classes(classes, offers)
         counts = layout.count_on(machines)
         if counts.sum() <= MOST_ROWS and counts[physics_class][places.klass].sum() <= MOST_TUPLES:
@@ -135,7 +161,8 @@ def survey(
         rows=rows,
         physics=physics,
         hardware=hardware,
-        places=_judged(job, offers, places, tables, now=now),
+        places=replace(places, broken=broken_mask(judged, offers.count)[places.offer], slacks=judged),
+        fallback=fallback,
     )
 
 
@@ -168,21 +195,20 @@ def _divisors(number: int) -> list[int]:
     return sorted({*low, *(number // one for one in low)})
 
 
-def _judged(job: Job, offers: OfferColumns, places: Places, tables: Tables, *, now: datetime) -> Places:
+def _judged(job: Job, offers: OfferColumns, tables: Tables, fallback: Ints) -> dict[str, Slack]:
+    """Return the slack of every limit on offers."""
     limits_s = tables.spot_fresh_s
     fresh = [
         not spot or spot_is_fresh(price_class=offer.price_class, age_s=float(age), limits_s=limits_s)
         for offer, spot, age in zip(offers.offers, offers.spot, offers.age_s, strict=True)
     ]
-    view = PlaceView(offers=offers, spot_allowed=np.array(fresh, dtype=np.bool_), now=now)
-    slacks = place_slacks(job, view)
-    return Places(
-        offer=places.offer,
-        nodes=places.nodes,
-        klass=places.klass,
-        broken=broken_mask(slacks, offers.count)[places.offer],
-        slacks=slacks,
+    view = PlaceView(
+        offers=offers,
+        spot_allowed=np.array(fresh, dtype=np.bool_),
+        dearer=dearer_than_on_demand(offers),
+        without_net=lacks_net(job, offers, fallback),
     )
+    return place_slacks(job, view)
 
 
 def _no_offers(offers: OfferColumns) -> str:

@@ -12,7 +12,6 @@ from providers.coverage import missing_multi_gpu, multi_gpu_note
 from providers.offer import PriceClass, PricingModel
 
 from .constraints import FIXED
-from .interruptions import ASSUMED_RATE
 from .near_misses import cheaper_than
 from .showing import candidate_at
 from .wording import age, broken_clause, compared, cost_of, machine_name, method_name, name_of, span
@@ -79,7 +78,7 @@ def _choice_notes(market: Market, choice: Candidate) -> list[str]:
     if choice.recipe.offload is not Offload.NONE:
         notes.append("Offload: next to no published run stands behind its speed; try a few steps first.")
     if offer.pricing_model is PricingModel.SPOT:
-        notes.append(_spot_note(market))
+        notes.append(_spot_note(choice))
     if offer.price_class is PriceClass.LIST:
         seen = age((market.now - offer.observed_at).total_seconds())
         notes.append(f"The price of {offer.provider} is a list price observed {seen} ago.")
@@ -146,11 +145,14 @@ def _methods(market: Market, bills: Bills, choice: Candidate) -> list[str]:
     return [f"Other methods at their cheapest: {'; '.join(parts)}."] if parts else []
 
 
-def _spot_note(market: Market) -> str:
-    rate = (
-        f"Interruptions of spot machines are assumed at {ASSUMED_RATE.expected_per_hour:g} an hour "
-        f"({ASSUMED_RATE.low_per_hour:g} to {ASSUMED_RATE.high_per_hour:g})"
-    )
-    if market.job.executor == "none":
-        return f"{rate}; nobody acts on them (executor none), so spot has no safety net: the deadline may be missed."
+def _spot_note(choice: Candidate) -> str:
+    answer = choice.spot
+    rate = "Interruptions of spot machines are assumed"
+    if answer is not None:
+        per_hour = answer.rate_per_hour
+        rate += f" at {per_hour.expected:.2g} an hour ({per_hour.low:.2g} to {per_hour.high:.2g})"
+        if answer.executor == "none":
+            rate += "; nobody acts on them (executor none), so spot has no safety net: the deadline may be missed"
+        elif answer.fallback is not None:
+            rate += "; the plan relies on on-demand machines being there when the safety net needs them"
     return f"{rate}."

@@ -12,6 +12,7 @@ from optimizer.physics.tabulate import Machine
 from providers.offer import EXCLUDING_FLAGS, BillingTerms, PriceClass, PricingModel
 
 from .price_age import price_sigma
+from .spot.interruption_classes import availability_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from optimizer.physics.runs import Bools, Floats, Ints
     from providers.gpus import GpuTable
     from providers.offer import Offer, PriceSnapshot
+
+    from .spot.interruption_classes import SpotPrior
 
 NANO_PER_HOUR_TO_MICRO_PER_S = 1.0 / (1000.0 * 3600.0)
 AHEAD = "observed after now"
@@ -46,6 +49,10 @@ class OfferColumns:
     age_s: Floats
     price_sigma: Floats
     spot: Bools
+    prior: Ints
+    """Which of `priors` says how often a spot machine is lost; 0 on machines that stay."""
+    priors: tuple[SpotPrior, ...]
+    """Distinct; `priors[0]` is that of a place nobody has watched."""
     owned: Bools
     local_disk_bytes: Floats
     """NaN unknown."""
@@ -142,6 +149,7 @@ def _columns(
             machines[kind] = len(kinds)
             kinds.append(machine_of(offer, gpus))
         machine[position] = machines[kind]
+    prior, priors = _priors(offers)
     ages = [(now - offer.observed_at).total_seconds() for offer in offers]
     sigmas = [
         price_sigma(price_class=offer.price_class, pricing_model=offer.pricing_model, age_s=age)
@@ -158,10 +166,26 @@ def _columns(
         age_s=_floats(ages),
         price_sigma=_floats(sigmas),
         spot=np.array([offer.pricing_model is PricingModel.SPOT for offer in offers], dtype=np.bool_),
+        prior=prior,
+        priors=priors,
         owned=np.array([offer.price_class is PriceClass.OWN for offer in offers], dtype=np.bool_),
         local_disk_bytes=_floats([np.nan if offer.disk_bytes is None else offer.disk_bytes for offer in offers]),
         unusable=unusable,
     )
+
+
+def _priors(offers: tuple[Offer, ...]) -> tuple[Ints, tuple[SpotPrior, ...]]:
+    """Return what is assumed of the availability of each spot offer, as indices into the distinct assumptions."""
+    found = [availability_for(provider="", region="", instance_type="")]
+    index = np.zeros(len(offers), dtype=np.int64)
+    for position, offer in enumerate(offers):
+        if offer.pricing_model is PricingModel.SPOT:
+            prior = availability_for(provider=offer.provider, region=offer.region, instance_type=offer.instance_type)
+            known = [at for at, one in enumerate(found) if one is prior]
+            if not known:
+                found.append(prior)
+            index[position] = known[0] if known else len(found) - 1
+    return index, tuple(found)
 
 
 def machine_of(offer: Offer, gpus: GpuTable, *, nodes: int = 1) -> Machine:

@@ -63,6 +63,7 @@ class PhysicsRows:
     checkpoint_every_s: Floats
     """Seconds of training between two checkpoints: what the job states, otherwise what the duration assumes; 0: none
     but the last."""
+    checkpoint_write_s: Floats
 
     @property
     def count(self) -> int:
@@ -130,4 +131,5 @@ def evaluate_runs(job: Job, runs: Runs, tables: Tables, *, gpu: Names) -> Physic
         # Without checkpoints all of the training is lost.
         segment_s=np.broadcast_to(np.where(every > 0.0, every, parts["train"]) + write, shape),
         checkpoint_every_s=np.broadcast_to(every, shape),
+        checkpoint_write_s=np.broadcast_to(write, shape),
     )

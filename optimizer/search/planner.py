@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +12,19 @@ from providers.errors import SolverFailed
 
 from .candidates import rejected_by_budget
 from .choice import Settlement, settle
+from .confidence_price import confidence_prices
 from .constraints import BUDGET, LIMITS
+from .deadline_price import deadline_price
 from .market import survey
 from .narration import lost_sentences, plan_notes
 from .near_misses import near_misses
-from .results import Plan, SnapshotReport, SolverReport
+from .policy_deadline import policy_deadline_price
+from .results import Plan, RobustReport, SnapshotReport, SolverReport
 from .rivals import rivals_of
+from .robust import at_worst
 from .runners_up import runners_up
 from .showing import candidate_at
+from .wording import cost_of, name_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,9 +32,11 @@ if TYPE_CHECKING:
     from optimizer.workload.job import Job
     from providers.offer import PriceSnapshot
 
+    from .deadline_price import DeadlinePrice
     from .market import Market
     from .results import Candidate
     from .solve import Quota
+    from .spot_simulated import Draws
     from .tables import Tables
 
 Clock = Callable[[], float]
@@ -42,24 +50,29 @@ def plan(
     now: datetime,
     top: int = 5,
     quotas: Sequence[Quota] = (),
+    robust: bool = False,
+    draws: Draws | None = None,
     clock: Clock | None = None,
 ) -> Plan:
     """Return the cheapest plan for a job, or an infeasible one with near misses. Same inputs, same plan.
 
-    `top` is the most runners-up to give. `clock` (seconds, monotonic) times the phases for --verbose; search itself
-    reads no clock. Raises JobError when no recipe makes sense, PricesUnavailable when no offer can be used,
-    SolverFailed when the choice does not survive the re-check.
+    `top` is the most runners-up to give. `robust` chooses what holds and costs least at the unfavourable end of all
+    that is uncertain; `draws` says how many runs on spot to draw, and the seed. `clock` (seconds, monotonic) times the
+    phases for --verbose; search itself reads no clock. Raises JobError when no recipe makes sense,
+    PricesUnavailable when no offer can be used, SolverFailed when the choice does not survive the re-check.
     """
     stopwatch = _Stopwatch(clock)
-    market = survey(job, snapshot, tables, now=now)
+    market = replace(survey(job, snapshot, tables, now=now), draws=draws)
     stopwatch.lap("physics")
-    settled = settle(market, quotas)
+    settled = settle(market, quotas, robust=robust)
     stopwatch.lap("solver")
     market, bills, solution = settled.market, settled.bills, settled.solution
     choices = _choices(settled)
     others = runners_up(market, bills, choices, top=top) if choices else ()
     lost = lost_sentences(market, bills, choices, others) if choices else ()
-    missed = () if choices else near_misses(job, snapshot, tables, now=now)
+    # What is not robust may be feasible all the same: then no limit is in the way, and a note says what is.
+    plain = settle(market, quotas) if robust else settled
+    missed = () if choices or plain.solution.chosen else near_misses(job, snapshot, tables, now=now)
     rejected = _rejected(market)
     stopwatch.lap("explanation")
     return Plan(
@@ -82,8 +95,65 @@ def plan(
             timings_s=stopwatch.laps,
         ),
         snapshot=snapshot_report(market, snapshot),
-        notes=plan_notes(settled, choices, missed),
+        notes=(*_robust_notes(plain, choices, robust=robust), *plan_notes(settled, choices, missed)),
+        robust=_robust_report(settled, plain) if robust and choices else None,
+        deadline_price=_deadline_price(market, choices),
+        # Under a policy the net keeps the deadline: the confidence hardly moves its cost.
+        confidence_prices=confidence_prices(market) if choices and choices[0].spot is None else (),
     )
+
+
+def _robust_report(settled: Settlement, plain: Settlement) -> RobustReport:
+    """Return the robust choice against the one of least expected cost; of a sweep the first of each."""
+    chosen, least = _first(settled), _first(plain)
+    expected, worst = _ends(settled, chosen)
+    if least is None:
+        return RobustReport(
+            expected_usd_micro=expected, worst_usd_micro=worst, least_expected_usd_micro=None,
+            worst_of_least_usd_micro=None, same=False,
+        )  # fmt: skip
+    least_expected, worst_of_least = _ends(plain, least)
+    return RobustReport(
+        expected_usd_micro=expected,
+        worst_usd_micro=worst,
+        least_expected_usd_micro=least_expected,
+        worst_of_least_usd_micro=worst_of_least,
+        same=_identity(settled, chosen) == _identity(plain, least),
+    )
+
+
+def _first(settled: Settlement) -> int | None:
+    return settled.solution.chosen[0][0] if settled.solution.chosen else None
+
+
+def _identity(settled: Settlement, at: int | None) -> tuple[int, int] | None:
+    return None if at is None else (int(settled.bills.place[at]), int(settled.bills.hardware[at]))
+
+
+def _ends(settled: Settlement, at: int | None) -> tuple[int, int]:
+    """Return expected cost and cost in the unfavourable corner of a bill (position), micro-dollars."""
+    rows = np.array([at or 0], dtype=np.int64)
+    bill = settled.bills.take(rows)
+    return round(float(bill.expected_micro[0])), round(float(at_worst(settled.market, bill).expected_micro[0]))
+
+
+def _robust_notes(plain: Settlement, choices: tuple[Candidate, ...], *, robust: bool) -> tuple[str, ...]:
+    at = _first(plain)
+    if not robust or choices or at is None:
+        return ()
+    best = candidate_at(plain.market, int(plain.bills.place[at]), int(plain.bills.hardware[at]))
+    said = (
+        f"Nothing keeps every limit at the unfavourable end of all that is uncertain (--robust). Without it "
+        f"{name_of(best)} does at the confidence asked for, for {cost_of(best)}."
+    )
+    return (said,)
+
+
+def _deadline_price(market: Market, choices: tuple[Candidate, ...]) -> DeadlinePrice | None:
+    """Return the price of the deadline: of the policy where the choice follows one, else among all candidates."""
+    if not choices:
+        return None
+    return policy_deadline_price(choices[0]) or deadline_price(market)
 
 
 def snapshot_report(market: Market, snapshot: PriceSnapshot) -> SnapshotReport:

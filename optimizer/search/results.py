@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from providers.gpus import Gpu
     from providers.offer import Offer
 
+    from .confidence_price import ConfidencePrice
+    from .deadline_price import DeadlinePrice
+    from .spot.answer import SpotAnswer
+
 
 class PlanStatus(StrEnum):
     """How the search ended."""
@@ -107,6 +111,14 @@ class Candidate:
     """Named slack of every constraint in its own unit; >= 0 is satisfied; limits not set are absent."""
     checkpoint_every_s: float | None = None
     """Seconds of training between two checkpoints, as stated or as assumed; 0: none but the last."""
+    spot: SpotAnswer | None = None
+    """What being lost does to a run on a spot machine, and what to do then; None on machines that stay."""
+
+    @property
+    def most_usd_micro(self) -> int:
+        """What a budget is checked against: the worst case where there is one, otherwise the high end of the quote."""
+        worst = None if self.spot is None else self.spot.worst_usd_micro
+        return self.quote.high_usd_micro if worst is None else max(worst, self.quote.high_usd_micro)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +226,26 @@ class Plan:
     notes: tuple[str, ...]
     calibration: CalibrationReport | None = None
     """The measured runs that the figures are calibrated with; None without any."""
+    deadline_price: DeadlinePrice | None = None
+    """What an hour more or less of deadline changes; None without a deadline or a choice."""
+    confidence_prices: tuple[ConfidencePrice, ...] = ()
+    """What being surer of the deadline costs."""
+    robust: RobustReport | None = None
+    """What the choice gives up to hold over the whole interval; None unless it was asked to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobustReport:
+    """The choice against the one of least expected cost: cost of one run in micro-dollars, expected and in the corner
+    where throughput, price, interruptions and storage are all at their unfavourable end."""
+
+    expected_usd_micro: int
+    worst_usd_micro: int
+    least_expected_usd_micro: int | None
+    """Expected cost of the plan that was not asked to be robust; None where there is none."""
+    worst_of_least_usd_micro: int | None
+    same: bool
+    """Whether both are the same candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

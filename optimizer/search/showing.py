@@ -18,6 +18,8 @@ from .columns import duration_at, memory_at, speed_at
 from .constraints import BUDGET
 from .cost import Bill, quote
 from .results import Candidate, MemoryReading, SpeedReading
+from .spot_answers import shown
+from .spot_candidates import spot_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +41,7 @@ def candidate_at(market: Market, place: int, hardware: int, *, runs: int = 1) ->
     recipe = market.grid.recipe(int(grid_row.base[row]), int(grid_row.micro_batch[row]), int(grid_row.grad_accum[row]))
     gpu = market.tables.gpus.by_id[offer.gpu or ""]
     speed = speed_reading(speed_at(physics.speed, at))
-    parts_s = _duration_parts(market, hardware, at)
+    parts_s = {name: float(part[0]) for name, part in duration_at(physics.duration, at).parts_s.items()}
     bill = Bill(
         unit_price_nano=offer.unit_price_nano,
         terms=market.offers.terms[offer_at],
@@ -51,10 +53,17 @@ def candidate_at(market: Market, place: int, hardware: int, *, runs: int = 1) ->
         price_sigma=float(market.offers.price_sigma[offer_at]),
         disk_bytes=_rented_disk(market, hardware, offer_at),
         pays_egress=not bool(market.offers.owned[offer_at]),
+        held_fraction=float(rows.held_fraction[hardware]),
     )
-    cost = quote(bill, overheads=job.overheads, runs=job.runs, storage=market.tables.storage)
-    spot = offer.pricing_model is PricingModel.SPOT
-    bases = [speed.tokens_per_s.basis, Basis(job.basis), *([Basis.ASSUMED] if spot else [])]
+    lost = shown(spot_run(market, place, hardware), bill) if offer.pricing_model is PricingModel.SPOT else None
+    cost = (
+        quote(bill, overheads=job.overheads, runs=job.runs, storage=market.tables.storage)
+        if lost is None
+        else lost.quote
+    )
+    bases = [speed.tokens_per_s.basis, Basis(job.basis)]
+    duration = Estimate(low=bill.low_s, expected=bill.expected_s, high=bill.high_s, basis=weakest(bases))
+    high_micro = cost.high_usd_micro if lost is None else lost.answer.worst_usd_micro or cost.high_usd_micro
     return Candidate(
         offer=offer,
         gpu=gpu,
@@ -63,15 +72,18 @@ def candidate_at(market: Market, place: int, hardware: int, *, runs: int = 1) ->
         runs=runs,
         memory=memory_reading(memory_at(physics.memory, at), usable_bytes=gpu.usable_bytes),
         speed=speed,
-        duration_s=Estimate(low=bill.low_s, expected=bill.expected_s, high=bill.high_s, basis=weakest(bases)),
-        duration_parts_s=parts_s,
+        duration_s=duration if lost is None else lost.duration_s,
+        duration_parts_s=parts_s if lost is None else lost.parts_s,
         finish_s_at_confidence=float(rows.finish_s[hardware]),
-        finish_probability_ppm=_finish_probability_ppm(market, hardware, at),
+        finish_probability_ppm=(
+            _finish_probability_ppm(market, at) if lost is None else lost.answer.finish_probability_ppm
+        ),
         quote=cost,
         quality=market.tables.matrices.quality(recipe.tuning.value, recipe.bits),
         complexity=market.tables.matrices.complexity(recipe.tuning.value, recipe.bits),
-        slacks=_slacks(market, hardware, offer_at, high_micro=cost.high_usd_micro),
-        checkpoint_every_s=float(physics.checkpoint_every_s[row]),
+        slacks=_slacks(market, hardware, offer_at, high_micro=high_micro),
+        checkpoint_every_s=float(rows.every_s[hardware]),
+        spot=None if lost is None else lost.answer,
     )
 
 
@@ -141,14 +153,6 @@ def _whole_parts(parts: Mapping[str, Floats]) -> dict[str, int]:
     return whole
 
 
-def _duration_parts(market: Market, hardware: int, at: np.ndarray[tuple[int], np.dtype[np.int64]]) -> dict[str, float]:
-    parts = {name: float(part[0]) for name, part in duration_at(market.physics.duration, at).parts_s.items()}
-    factor = float(market.hardware.stretch[hardware])
-    if factor > 1.0:
-        parts["interruptions"] = float(market.hardware.expected_s[hardware]) - sum(parts.values())
-    return parts
-
-
 def _rented_disk(market: Market, hardware: int, offer: int) -> float:
     rented = rented_disk_bytes(
         market.hardware.disk_bytes[hardware : hardware + 1],
@@ -158,11 +162,11 @@ def _rented_disk(market: Market, hardware: int, offer: int) -> float:
     return float(rented[0])
 
 
-def _finish_probability_ppm(market: Market, hardware: int, at: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
-    """Return the chance of ending by the deadline in millionths; on spot at the high rate of interruptions."""
+def _finish_probability_ppm(market: Market, at: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
+    """Return the chance of ending by the deadline in millionths, on machines that stay."""
     if market.job.deadline_at is None:
         return 1_000_000
-    left_s = (market.job.deadline_at - market.now).total_seconds() / float(market.hardware.stretch_high[hardware])
+    left_s = (market.job.deadline_at - market.now).total_seconds()
     return round(float(duration_at(market.physics.duration, at).probability_within(left_s)[0]) * 1e6)
 
 

@@ -108,6 +108,8 @@ def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, 
         "exclude_gpu": f"is a {candidate.gpu.id}, which is excluded",
         "pricing_model": _pricing_clause(candidate, job),
         "max_price_age": f"has a price {age(needed)} old, and at most {span(allowed)} are accepted",
+        "spot_price": "costs no less as spot than on-demand in the same place",
+        "fallback": "has no on-demand machine of its kind to fall back on, and the policy needs one",
         "budget": f"may cost {format_usd(round(needed))} (high end), and the budget is {format_usd(round(allowed))}",
         "simpler": f"is not needed: without {_burden(candidate)} the method fits that machine too",
     }
@@ -133,6 +135,8 @@ def relaxing(limit: str, *, needed: float) -> str:
         "exclude_gpu": "do not exclude this GPU",
         "pricing_model": "allow this pricing model",
         "max_price_age": f"accept prices {age_of_at_least(needed)} old, or refresh them",
+        "spot_price": "use on-demand there",
+        "fallback": "use another executor, or on-demand",
         "budget": f"raise the budget to {dollars_of(needed)}",
     }
     return changes[limit]

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 LATER_KEYS = frozenset(
     {
-        "account", "charge", "dataset_digest", "plot", "policy", "requote", "robust", "seed",
-        "simulate",
+        "account", "charge", "dataset_digest", "policy", "requote",
     }
 )  # fmt: skip
 """Keys of the job's language that no command of this version acts on: refused, because nobody would notice."""

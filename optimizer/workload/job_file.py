@@ -26,18 +26,18 @@ def read_job_file(path: str | Path) -> JobInput:
     key or a value of the wrong kind or range.
     """
     file = Path(path)
-    values = _read_toml(file)
+    values = read_toml(file)
     for key in (*PATH_KEYS, *MODEL_KEYS):
         value = values.get(key)
         if isinstance(value, str) and (key in PATH_KEYS or is_model_path(value, folder=file.parent)):
             values[key] = str(file.parent / Path(value).expanduser())
     for key in PATHS_KEYS:
         if key in values:
-            values[key] = _relative(values[key], file.parent)
+            values[key] = relative_to_file(values[key], file.parent)
     return JobInput.from_mapping(values, where=str(file))
 
 
-def _relative(value: object, folder: Path) -> object:
+def relative_to_file(value: object, folder: Path) -> object:
     """Return a path, or several, relative to `folder`; anything else is the job's to refuse."""
     several = [value] if isinstance(value, str) else value
     if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
@@ -45,7 +45,8 @@ def _relative(value: object, folder: Path) -> object:
     return [str(folder / Path(part.strip()).expanduser()) for one in several for part in one.split(",")]
 
 
-def _read_toml(file: Path) -> dict[str, object]:
+def read_toml(file: Path) -> dict[str, object]:
+    """Return what a TOML file holds. Raises JobError where it cannot be read or is no TOML."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as err:

@@ -221,6 +221,10 @@ class JobInput(BaseModel):
     # Control
     top: StrictInt | None = _whole(1, 1000)
     now: Moment | None = _said("a moment such as 2026-11-22T09:00Z")
+    robust: StrictBool | None = _said("true or false")
+    simulate: StrictInt | None = _whole(1, 1_000_000)
+    seed: StrictInt | None = _whole(0, 2**31 - 1)
+    quota: list[dict[str, Any]] | None = _said("tables [[quota]] of provider, region, gpu, pricing_model and gpus")
 
     # One recipe on one machine, for `estimate`; `optimizer.app.recipe_table` knows its keys.
     recipe: dict[Text, StrictBool | StrictInt | StrictStr | float | Decimal] | None = _said(

@@ -1,0 +1,81 @@
+"""The use case `study`: how the plan of a job fares over many scenarios of prices and speeds, on any engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from optimizer.search import scenario_study
+from optimizer.search.offers_columns import machine_of
+from providers.errors import JobError
+
+from .calibration_notes import calibration_notes, report_on
+from .preparing import COMMAND_LINE, prepare
+from .study_engines import Engine, default_workers, opened_engine
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from cache.store import PriceStore
+    from optimizer.search.scenario_results import Study
+    from optimizer.workload.job import Job
+    from optimizer.workload.job_input import JobInput
+
+    from .settings import Settings
+    from .tables import Knowledge
+
+DEFAULT_SCENARIOS = 10_000
+MOST_SCENARIOS = 1_000_000
+MOST_WORKERS = 1_024
+LARGEST_SEED = 2**53 - 1
+
+
+def study_job(
+    inputs: JobInput | Job | Path | str | None = None,
+    *,
+    flags: JobInput | None = None,
+    scenarios: int = DEFAULT_SCENARIOS,
+    seed: int = 0,
+    engine: str = Engine.SERIAL,
+    workers: int | None = None,
+    now: datetime | str | None = None,
+    settings: Settings | None = None,
+    store: PriceStore | None = None,
+    tables: Knowledge | None = None,
+    where: str = COMMAND_LINE,
+) -> Study:
+    """Return the study of a job: the same for every engine and number of workers. The job as in `planning.plan_job`.
+
+    `workers` defaults to the processors that there are. Raises JobError for figures out of range, an unknown engine,
+    one that is not installed, and a sweep; else as `plan_job` does.
+    """
+    _within("scenarios", scenarios, 1, MOST_SCENARIOS, where)
+    _within("seed", seed, 0, LARGEST_SEED, where)
+    if workers is not None:
+        _within("workers", workers, 1, MOST_WORKERS, where)
+    if engine not in set(Engine):
+        raise JobError(where=where, key="engine", value=engine, allowed=f"one of {', '.join(Engine)}")
+    ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
+    with opened_engine(Engine(engine), workers=default_workers() if workers is None else workers) as map_blocks:
+        answer = scenario_study.study(
+            ready.job,
+            ready.snapshot,
+            ready.tables.search,
+            now=ready.now,
+            scenarios=scenarios,
+            seed=seed,
+            map_blocks=map_blocks,
+        )
+    gpus = ready.tables.gpus
+    base = [] if answer.base is None else [answer.base.candidate]
+    placed = [(one.recipe, machine_of(one.offer, gpus, nodes=one.nodes)) for one in base]
+    notes = calibration_notes(ready.calibration, ready.job, placed)
+    return replace(
+        answer, notes=(*ready.price_notes, *answer.notes, *notes), calibration=report_on(ready.calibration, ready.job)
+    )
+
+
+def _within(key: str, value: int, least: int, most: int, where: str) -> None:
+    if not least <= value <= most:
+        raise JobError(where=where, key=key, value=value, allowed=f"{least:,} to {most:,}")

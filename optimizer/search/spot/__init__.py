@@ -1,0 +1,1 @@
+"""Spot under a deadline: what availability does to a run, and which policy to follow."""

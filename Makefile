@@ -70,7 +70,7 @@ provider-docs: $(VENV)/.developer  ## rewrite what docs and .env.example say of 
 calibrate: $(VENV)/.developer  ## refit the shipped constants from the shipped measurements
 	$(BIN)/python -m optimizer.measure.refit
 
-soak: $(VENV)/.developer  ## kills and races on the stores, a few minutes
+soak: $(VENV)/.developer  ## kills and races on the stores, studies on Ray: some minutes
 	$(BIN)/python -m pytest -q -s tests/soak
 
 bench: $(VENV)/.developer  ## the performance claims, as ratios measured in one run
@@ -78,6 +78,11 @@ bench: $(VENV)/.developer  ## the performance claims, as ratios measured in one 
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/price_store.py
 	$(BIN)/python benchmarks/refresh_fakes.py
+	$(BIN)/python benchmarks/frontier.py
+	$(BIN)/python benchmarks/portfolio.py
+	$(BIN)/python benchmarks/spot_closed_form.py
+	$(BIN)/python benchmarks/spot_policies.py
+	$(BIN)/python benchmarks/study.py
 
 golden: $(VENV)/.developer  ## rewrite the golden files; read the diff before committing it
 	TUNEFARE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden

@@ -3,8 +3,9 @@
     python benchmarks/study.py
 
 Processes pay for starting an interpreter each (a second), so they are worth it from some ten thousand scenarios on: the
-large study shows what they bring. Brute force bills every recipe with every offer in each scenario, with the same
-vectorised formulas; the scenario market bills what can be the cheapest.
+large study shows what they bring, which is a goal only where the processors were idle at the start. Brute force bills
+every recipe with every offer in each scenario, with the same vectorised formulas; the scenario market bills what can be
+the cheapest.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
 JOB = Path(__file__).resolve().parents[1] / "docs" / "examples" / "llama-ner.toml"
 NOW = "2026-11-22T09:00Z"
 SMALL, LARGE = 10_000, 100_000
-LIMIT_SMALL_S, LEAST_GAIN, LIMIT_SCENARIO_MS = 5.0, 1.0, 1.0
+LIMIT_SMALL_S, LEAST_GAIN, LIMIT_SCENARIO_MS = 5.0, 1.2, 1.0
 BRUTE_SCENARIOS = 20
 
 
 def main() -> int:
     ready = prepare(JOB, now=NOW)
     workers = default_workers()
+    idle = workers > 1 and os.getloadavg()[0] < 0.25 * workers
     print(f"{platform.machine()}, {workers} processors, Python {platform.python_version()}, NumPy {np.__version__}")
     studied(ready, Engine.SERIAL, 1, 500)  # warm
     one_s, one = studied(ready, Engine.SERIAL, 1, SMALL)
@@ -55,17 +57,18 @@ def main() -> int:
     brute_ms, each_ms, agree, pairs = against_brute_force(ready)
     same = one == many and long == wide
     gain = long_s / wide_s
+    goal = f"at least {LEAST_GAIN}" if idle else "no goal: other work on the processors"
     print(f"{SMALL:>9,} scenarios, serial        {one_s:>8.2f} s (limit {LIMIT_SMALL_S:.0f} s)")
     print(f"{SMALL:>9,} scenarios, processes     {many_s:>8.2f} s, {one_s / many_s:.2f} times as fast")
     print(f"{LARGE:>9,} scenarios, serial        {long_s:>8.2f} s")
-    print(f"{LARGE:>9,} scenarios, processes     {wide_s:>8.2f} s, {gain:.2f} times as fast (at least {LEAST_GAIN})")
+    print(f"{LARGE:>9,} scenarios, processes     {wide_s:>8.2f} s, {gain:.2f} times as fast ({goal})")
     print(f"one scenario, factorised          {each_ms:>8.3f} ms (limit {LIMIT_SCENARIO_MS:.0f} ms)")
     print(
         f"one scenario, brute force         {brute_ms:>8.3f} ms for {pairs:,} bills, {brute_ms / each_ms:.0f} times it"
     )
     print(f"same bytes on both engines        {same!s:>8}")
     print(f"same best as brute force          {agree!s:>8}")
-    quick = one_s < LIMIT_SMALL_S and each_ms < LIMIT_SCENARIO_MS and (workers == 1 or gain >= LEAST_GAIN)
+    quick = one_s < LIMIT_SMALL_S and each_ms < LIMIT_SCENARIO_MS and (gain >= LEAST_GAIN or not idle)
     return 0 if quick and same and agree else 1
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cache.sql_store import SqlStore
     from cache.store import PriceStore
 
-    from .flags import EstimateFlags, JobFlags, PlanFlags
+    from .flags import EstimateFlags, PlanFlags
     from .portfolio_result import PortfolioResult
     from .price_history import HistoryFilters
     from .study_result import StudyResult
@@ -85,16 +85,15 @@ def study(
     /,
     *,
     scenarios: int = 10_000,
-    seed: int = 0,
     engine: str = "serial",
     workers: int | None = None,
     store: PriceStore | None = None,
-    **flags: Unpack[JobFlags],
+    **flags: Unpack[PlanFlags],
 ) -> StudyResult:
     """Return how the plan of `job` fares over `scenarios` scenarios of prices and speeds: cost, deadline, regret.
 
     `engine` is "serial", "threads", "processes" or "ray" (extra `ray`), `workers` how many of them; the answer is the
-    same for all. The job as for `plan`:
+    same for all. The job, and `seed`, as for `plan`:
 
         study("job.toml", scenarios=100_000, engine="processes").base.cost_usd_micro.p90
 
@@ -107,7 +106,6 @@ def study(
         _source(job),
         flags=_job_flags(flags, where="study()"),
         scenarios=scenarios,
-        seed=seed,
         engine=engine,
         workers=workers,
         store=store,

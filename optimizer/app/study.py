@@ -11,6 +11,7 @@ from providers.errors import JobError
 
 from .calibration_notes import calibration_notes, report_on
 from .preparing import COMMAND_LINE, prepare
+from .quotas import job_quotas
 from .study_engines import Engine, default_workers, opened_engine
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 DEFAULT_SCENARIOS = 10_000
 MOST_SCENARIOS = 1_000_000
 MOST_WORKERS = 1_024
-LARGEST_SEED = 2**53 - 1
 
 
 def study_job(
@@ -36,7 +36,6 @@ def study_job(
     *,
     flags: JobInput | None = None,
     scenarios: int = DEFAULT_SCENARIOS,
-    seed: int = 0,
     engine: str = Engine.SERIAL,
     workers: int | None = None,
     now: datetime | str | None = None,
@@ -47,16 +46,17 @@ def study_job(
 ) -> Study:
     """Return the study of a job: the same for every engine and number of workers. The job as in `planning.plan_job`.
 
-    `workers` defaults to the processors that there are. Raises JobError for figures out of range, an unknown engine,
-    one that is not installed, and a sweep; else as `plan_job` does.
+    The seed, quotas and whether the plan is the robust one are read from the merged input. `workers` defaults to the
+    processors that there are. Raises JobError for figures out of range, an unknown engine, one that is not installed,
+    and a sweep; WorkersFailed where workers die; else as `plan_job` does.
     """
     _within("scenarios", scenarios, 1, MOST_SCENARIOS, where)
-    _within("seed", seed, 0, LARGEST_SEED, where)
     if workers is not None:
         _within("workers", workers, 1, MOST_WORKERS, where)
     if engine not in set(Engine):
         raise JobError(where=where, key="engine", value=engine, allowed=f"one of {', '.join(Engine)}")
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
+    quotas = job_quotas(ready.inputs.quota, gpus=ready.tables.gpus, where=ready.where)
     with opened_engine(Engine(engine), workers=default_workers() if workers is None else workers) as map_blocks:
         answer = scenario_study.study(
             ready.job,
@@ -64,7 +64,9 @@ def study_job(
             ready.tables.search,
             now=ready.now,
             scenarios=scenarios,
-            seed=seed,
+            seed=ready.inputs.seed or 0,
+            robust=bool(ready.inputs.robust),
+            quotas=quotas,
             map_blocks=map_blocks,
         )
     gpus = ready.tables.gpus

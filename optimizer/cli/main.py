@@ -38,7 +38,7 @@ COMMANDS: dict[str, Command] = {
     "frontier": Command("frontier", "What each further dollar buys: cost, time and quality."),
     "sensitivity": Command("sensitivity", "What the cost hangs on, and what an hour is worth."),
     "portfolio": Command("portfolio", "Many jobs under shared quotas and budgets."),
-    "study": Command("study", "How the plan fares when prices and speeds turn out differently."),
+    "study": Command("study", "A plan in thousands of scenarios of prices and speeds."),
     "simulate": Command("simulate", "Spot policies replayed over availability traces."),
     "next": Command("next", "The next action under a plan's spot policy."),
     "probe": Command("probe", "Measures real training on the GPU that is there."),

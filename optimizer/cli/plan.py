@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from providers.errors import JobError
+
 from .options import PLAN_FLAGS, Flags, JobFile, Json, Output, Verbose, takes_flags
+from .plots import Plot, check_plot, write_plot
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from optimizer.workload.job_input import JobInput
 
 INFEASIBLE = 7
 
@@ -13,7 +24,13 @@ EPILOG = (
 
 @takes_flags(PLAN_FLAGS)
 def plan(
-    *, job_file: JobFile = None, flags: Flags, as_json: Json = False, output: Output = None, verbose: Verbose = False
+    *,
+    job_file: JobFile = None,
+    flags: Flags,
+    plot: Plot = None,
+    as_json: Json = False,
+    output: Output = None,
+    verbose: Verbose = False,
 ) -> int:
     """The cheapest way to train a model in time and within memory: instance, recipe, cost, runners-up."""
     from optimizer.app.planning import plan_job
@@ -23,8 +40,10 @@ def plan(
     from .inputs import read_inputs
     from .output import deliver
 
+    check_plot(plot)
     inputs, given = read_inputs(job_file, flags)
     answer = plan_job(inputs, flags=given)
+    write_plot(plot, lambda: _drawn(inputs, given, answer.made_at))
     deliver(
         text=lambda style: format_plan(answer, style, words=repeat_flags(job_file, flags), verbose=verbose),
         document=lambda: plan_text(answer),
@@ -32,6 +51,18 @@ def plan(
         output=output,
     )
     return 0 if is_feasible(answer) else INFEASIBLE
+
+
+def _drawn(inputs: Path | None, given: JobInput, now: datetime) -> str:
+    """Return the chart of a plan: its choice on the frontier of cost and time. JobError: there is no point."""
+    from optimizer.app.frontier import frontier_job
+    from optimizer.report.svg_frontier import svg_frontier
+    from optimizer.search.frontier import Frontier
+
+    found = frontier_job(inputs, flags=given, now=now)
+    if not isinstance(found, Frontier):
+        raise JobError(where="command line", key="plot", value="--plot", allowed="a job that some machine can do")
+    return svg_frontier(found)
 
 
 def repeat_flags(job_file: str | None, flags: Flags) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JOB_FLAGS, Flags, JobFile, Json, Output, Verbose, parse_count, takes_flags
+from .options import PLAN_FLAGS, Flags, JobFile, Json, Output, Verbose, parse_count, takes_flags
 from .plan import INFEASIBLE, repeat_flags
 
 STUDY = "The study"
@@ -17,13 +17,6 @@ Scenarios = Annotated[
     int | None,
     typer.Option(
         "--scenarios", metavar="N", help="scenarios to draw (default 10000)",
-        rich_help_panel=STUDY, show_default=False, parser=parse_count,
-    ),
-]  # fmt: skip
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        "--seed", metavar="N", help="the same seed draws the same scenarios (default 0)",
         rich_help_panel=STUDY, show_default=False, parser=parse_count,
     ),
 ]  # fmt: skip
@@ -43,12 +36,11 @@ Workers = Annotated[
 ]  # fmt: skip
 
 
-@takes_flags(JOB_FLAGS, without=frozenset({"top"}))
+@takes_flags(PLAN_FLAGS, without=frozenset({"top", "simulate"}))
 def study(
     *,
     job_file: JobFile = None,
     scenarios: Scenarios = None,
-    seed: Seed = None,
     engine: EngineName = "serial",
     workers: Workers = None,
     flags: Flags,
@@ -69,7 +61,6 @@ def study(
         inputs,
         flags=given,
         scenarios=DEFAULT_SCENARIOS if scenarios is None else scenarios,
-        seed=seed or 0,
         engine=engine,
         workers=workers,
     )

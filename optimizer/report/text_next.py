@@ -68,7 +68,7 @@ def _why(answer: NextAnswer) -> str:
 
 def _changes(step: NextStep) -> str:
     told = []
-    if step.below is not None:
+    if step.below is not None and step.below.slack_s > step.net_s:
         told.append(f"below {format_span(step.below.slack_s)} {WORDS[step.below.action]}")
     if step.above is not None:
         told.append(f"from {format_span(step.above.slack_s)} on {WORDS[step.above.action]}")

@@ -39,6 +39,7 @@ def format_simulation(answer: SimulationAnswer, style: Style) -> str:
             [] if overall is None else _side_by_side(overall, _weighing(several=several), style),
             _by_trace(answer, style) if several else [],
             [] if answer.drawn is None else _side_by_side(answer.drawn.comparison, f"seed {answer.seed}", style),
+            _legend(answer, style),
             _rests_on(answer, style),
         ]
     )
@@ -106,14 +107,22 @@ def _side_by_side(found: Comparison, aside: str, style: Style) -> list[str]:
 
 
 def _readings(found: Comparison, style: Style) -> list[str]:
-    work = format_dollars(round(found.work_micro))
-    told = [f"Saving and worst cost against the work at the on-demand price, {work}, without the start of such a run."]
+    told = []
     closed = found.gap_closed_fraction
     if closed is not None:
         told.append(f"The dynamic program closes {format_percent(closed)} of the gap between greedy and {BOUND}.")
     if found.bound_micro is None:
         told.append("The deadline leaves no room for the work and a start: every run is late.")
-    return format_paragraph(" ".join(told), style)
+    return [line for one in told for line in format_paragraph(one, style)]
+
+
+def _legend(answer: SimulationAnswer, style: Style) -> list[str]:
+    problem = _parts(answer)[0].problem
+    work = format_dollars(round(problem.work_s * problem.on_demand_micro_per_s))
+    told = (
+        f"Savings and worst costs are against the work at the on-demand price, {work}, without the start of such a run."
+    )
+    return format_paragraph(told, style)
 
 
 def _by_trace(answer: SimulationAnswer, style: Style) -> list[str]:

@@ -18,6 +18,7 @@ from .planner import snapshot_report
 from .results import Candidate, Explanation
 from .showing import candidate_at
 from .spec import Spec, parse_spec
+from .spot_vetted import vetted
 from .variants import METHODS
 from .wording import broken_clause, compared, cost_of, counted, name_of, span
 
@@ -57,7 +58,9 @@ def _answer(market: Market, snapshot: PriceSnapshot, asked: Spec, choice: Candid
     fit = np.flatnonzero(masks == 0)
     if fit.size == 0:
         return _infeasible(market, asked, bills, masks, choice)
-    kept = bills.take(fit)
+    kept = vetted(market, bills.take(fit))
+    if kept.count == 0:
+        return _not_sure(market, asked, bills.take(fit), choice)
     at = best_of(market, kept)
     candidate = candidate_at(market, int(kept.place[at]), int(kept.hardware[at]), runs=market.job.runs)
     same = choice is not None and _same(candidate, choice)
@@ -65,6 +68,24 @@ def _answer(market: Market, snapshot: PriceSnapshot, asked: Spec, choice: Candid
         spec=asked.text,
         verdict="chosen" if same else "dearer",
         sentence=_chosen(candidate) if same or choice is None else _dearer(candidate, choice),
+        candidate=candidate,
+        choice=choice,
+        broken={},
+    )
+
+
+def _not_sure(market: Market, asked: Spec, bills: Bills, choice: Candidate | None) -> Explanation:
+    """Return the answer for spot that is in time by the ranking, but makes the deadline less surely than asked."""
+    at = best_of(market, bills)
+    candidate = candidate_at(market, int(bills.place[at]), int(bills.hardware[at]), runs=market.job.runs)
+    return Explanation(
+        spec=asked.text,
+        verdict="infeasible",
+        sentence=(
+            f"{name_of(candidate)} would cost {cost_of(candidate)}, but makes the deadline with only "
+            f"{candidate.finish_probability_ppm / 1e4:.0f} % of the runs, and {market.job.confidence_ppm / 1e4:g} % are "
+            "asked for."
+        ),
         candidate=candidate,
         choice=choice,
         broken={},

@@ -20,7 +20,7 @@ shares of spot and on-demand is larger for a: the logarithm of V exp(s z) and a 
 each half of w, and a line that is below another at both ends is below it in between. So the Pareto set over these
 columns holds the best row of every scenario. Offers that share a hardware class, a price group, billing terms and disk
 differ in price alone, whose logarithm is a straight line in u: the Pareto set over its two ends holds the cheapest of
-every scenario.
+every scenario (to the micro-dollar: of bills that round to the same, one of the truly cheapest).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ plan's choice and at what won most often, in every scenario. Who works on the bl
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from providers.errors import JobError
 
 from .choice import settle
+from .constraints import bit
 from .market import survey
 from .planner import snapshot_report
 from .scenario_market import lay_out_scenarios
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .choice import Settlement
     from .market import Market
     from .scenario_market import ScenarioMarket
+    from .solve import Quota
     from .tables import Tables
 
 Shared = TypeVar("Shared")
@@ -42,6 +44,10 @@ Found = TypeVar("Found")
 
 BLOCK = 250
 """Scenarios of one task: about 15 ms of work, well above what handing it over costs."""
+UNDER_A_POLICY = (
+    "Spot under a policy is studied with the mix of spot and on-demand that candidates are ranked by; what the policy "
+    "itself would do, as `plan` works it out for its choice, may wait longer and cost another amount."
+)
 FINALISTS = 24
 """Alternatives that are looked at in every scenario."""
 
@@ -58,7 +64,7 @@ class MapBlocks(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Won:
-    """The best of every scenario that has one, shape (n,): place, hardware row, and offer x nodes x variant as a code."""
+    """The best of every scenario that has one, shape (n,): place, hardware row, a code for offer x nodes x variant."""
 
     place: Ints
     hardware: Ints
@@ -78,17 +84,20 @@ def study(
     now: datetime,
     scenarios: int,
     seed: int = 0,
+    robust: bool = False,
+    quotas: Sequence[Quota] = (),
     map_blocks: MapBlocks = serially,
 ) -> Study:
     """Return how the plan of a job fares over `scenarios` scenarios of a seed. Same inputs, same study.
 
-    A job without a plan is studied too: `base` is None then. Raises JobError for a sweep, and as `planner.plan` does.
+    `robust` and `quotas` are those of the plan; what is beyond a quota takes part in no scenario. A job without a plan
+    is studied too: `base` is None then. Raises JobError for a sweep, and as `planner.plan` does.
     """
     if job.runs > 1:
         raise JobError(
             where=job.name or "job", key="runs", value=job.runs, allowed="1 for a study: the runs of a sweep are alike"
         )
-    settled = settle(survey(job, snapshot, tables, now=now))
+    settled = settle(_within(survey(job, snapshot, tables, now=now), quotas), quotas, robust=robust)
     market = settled.market
     field = lay_out_scenarios(market)
     blocks = blocks_of(scenarios, seed=seed, size=BLOCK)
@@ -126,7 +135,17 @@ def study(
         price_groups=field.groups,
         candidates=market.candidates(),
         snapshot=snapshot_report(market, snapshot),
+        notes=(UNDER_A_POLICY,) if market.has_net and any(market.offers.spot[offer]) else (),
     )
+
+
+def _within(market: Market, quotas: Sequence[Quota]) -> Market:
+    """Return the market with the places that need more GPUs than a quota allows marked as breaking a limit."""
+    places, offers = market.places, market.offers.offers
+    most = np.array([min((one.gpus for one in quotas if one.covers(offer)), default=2**31) for offer in offers])
+    gpus = np.array([offer.gpu_count for offer in offers], dtype=np.int64)[places.offer] * places.nodes
+    beyond = np.where(gpus > most[places.offer], bit("max_gpus"), 0)
+    return replace(market, places=replace(places, broken=places.broken | beyond)) if quotas else market
 
 
 def _base(settled: Settlement, won: Won) -> Entry | None:

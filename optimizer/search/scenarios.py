@@ -120,11 +120,14 @@ def durations_s(market: ScenarioMarket, rows: RowColumns, steps: Floats) -> Floa
 
 
 def costs_micro(market: ScenarioMarket, bills: BillColumns, steps: Floats, seconds: Floats) -> Floats:
-    """Return what bills come to in micro-dollars (not yet whole), of the shape of `seconds`: that of the bills."""
+    """Return what bills come to in whole micro-dollars, of the shape of `seconds`: that of the bills.
+
+    Whole, so that equal bills tie (twice the GPUs for one billed hour instead of two), whatever floats make of them.
+    """
     u = steps[..., 1 + len(market.gpus) :]
     price = bills.price_micro_per_s * np.exp(bills.price_sigma * u[..., bills.group])
     cost: Floats = price * billed_seconds(seconds, bills.increment_s, bills.minimum_s)
-    return cost + bills.disk_micro_per_s * seconds + bills.other_micro
+    return np.rint(cost + bills.disk_micro_per_s * seconds + bills.other_micro)
 
 
 def find_winners(market: ScenarioMarket, block: Block) -> Winners:
@@ -152,13 +155,13 @@ def _best(market: ScenarioMarket, steps: Floats) -> tuple[int, int, int] | None:
     costs[seconds > market.left_s] = np.inf
     bill = int(costs.argmin())
     cost = costs[bill]
-    if not np.rint(cost) <= market.budget_micro or cost == np.inf:
+    if cost > market.budget_micro or cost == np.inf:
         return None  # the cheapest is beyond the budget: everything is
     tied = np.flatnonzero(costs == cost)
     if tied.size > 1:
         share = np.array([rows.filled[_row(market, of_row, int(slot))] for slot in bills.slot[tied]])
         bill = int(tied[np.lexsort((tied, share, seconds[tied]))[0]])
-    return bill, _row(market, of_row, int(bills.slot[bill])), int(min(np.rint(cost), MOST_MICRO))
+    return bill, _row(market, of_row, int(bills.slot[bill])), int(min(cost, MOST_MICRO))
 
 
 def _row(market: ScenarioMarket, of_row: Floats, slot: int) -> int:
@@ -181,7 +184,7 @@ def assess(market: ScenarioMarket, heat: Heat) -> Assessed:
         [steps_of(market, seed=block.seed, scenario=scenario) for scenario in range(block.start, block.stop)]
     )
     seconds = durations_s(market, finalists.rows, steps)
-    costs = np.rint(costs_micro(market, finalists.bills, steps, seconds))
+    costs = costs_micro(market, finalists.bills, steps, seconds)
     return Assessed(
         cost_micro=np.minimum(costs, MOST_MICRO).astype(np.int64),
         seconds=np.rint(np.minimum(seconds, MOST_MICRO)).astype(np.int64),

@@ -13,6 +13,7 @@ from optimizer.search.choice import ranking
 from optimizer.search.constraints import SIMPLER, Slack, bit
 from optimizer.search.market import survey
 from optimizer.search.pareto import undominated
+from optimizer.search.spot_vetted import vetted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +192,8 @@ def _in_slot(request: Request, markets: Markets, patterns: Patterns, slot: int, 
         if SIMPLER not in market.hardware.slacks:
             late = True  # nothing to lift: what there is was looked at
         market = market.without(SIMPLER)
-    bills, _ = affordable_bills(market)
+    affordable, _ = affordable_bills(market)
+    bills = vetted(market, affordable)
     bills = bills.take(np.zeros(0, dtype=np.int64) if late else ranking(market, bills))
     offer = market.places.offer[bills.place]
     counts = np.array([one.gpu_count for one in market.offers.offers], dtype=np.int64)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from optimizer.physics.runs import Floats, Ints
 
-STEPS = 400
+STEPS = 320
 """Time steps of a pass."""
-MOST_SLACKS = 320
+MOST_SLACKS = 240
 LATE_PENALTY = 10.0
 """Unfinished work costs so many times the on-demand price: what is late must never be worth its saving."""
 

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TABLE = "table"
 
 
+JUST_ABOVE_S = 1e-3
 ACTIONS: dict[Mode, Action] = {Mode.IDLE: Action.WAIT, Mode.SPOT: Action.SPOT, Mode.ON_DEMAND: Action.ON_DEMAND}
 
 
@@ -155,7 +156,9 @@ def _thresholds(
 ) -> tuple[Threshold | None, Threshold | None]:
     """Return where the action changes at this time left, this age: for less slack, and for more."""
     slacks = np.arange(table.actions.shape[3]) * table.slack_step_s
-    slacks = np.unique(np.append(slacks[slacks > table.net_idle_s], table.net_idle_s))
+    # The net's own slack, what lies just above it, and where each further step of the table begins.
+    above_net = [table.net_idle_s, table.net_idle_s + JUST_ABOVE_S]
+    slacks = np.concatenate([above_net, slacks[slacks > table.net_idle_s + JUST_ABOVE_S]])
     count = slacks.shape[0]
     found = table.act(
         left_s=state.left_s,

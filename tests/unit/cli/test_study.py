@@ -74,7 +74,7 @@ def test_a_job_without_a_plan_has_its_own_code(tunefare: Callable[..., object], 
     [
         (("--scenarios", "0"), "--scenarios = 0: 1 to 1,000,000"),
         (("--scenarios", "2M"), "--scenarios = 2000000: 1 to 1,000,000"),
-        (("--seed", "-1"), "--seed = -1: 0 to"),
+        (("--seed", "-1"), "--seed = -1: a whole number from 0"),
         (("--workers", "0"), "--workers = 0: 1 to 1,024"),
         (("--engine", "abacus"), "--engine = 'abacus': one of serial, threads, processes, ray"),
         (("--runs", "2"), "runs = 2: 1 for a study: the runs of a sweep are alike"),

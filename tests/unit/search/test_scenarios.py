@@ -14,14 +14,16 @@ import pytest
 from optimizer.search.candidates import affordable_bills
 from optimizer.search.choice import best_of
 from optimizer.search.market import survey
+from optimizer.search.planner import plan
 from optimizer.search.scenario_market import lay_out_scenarios, rows_of
 from optimizer.search.scenario_outcomes import spread_of
 from optimizer.search.scenario_speeds import common_variance
-from optimizer.search.scenario_study import study
+from optimizer.search.scenario_study import UNDER_A_POLICY, study
 from optimizer.search.scenarios import Block, blocks_of, costs_micro, durations_s, find_winners, steps_of
+from optimizer.search.solve import Quota
 from optimizer.workload.job import Overheads
 from providers.errors import JobError
-from providers.offer import BillingTerms, PriceClass
+from providers.offer import BillingTerms, PriceClass, PricingModel
 from tests.fixtures.search_world import GIB, NOW, USD, make_job, make_offer, make_snapshot, tables
 
 OLD = NOW - timedelta(days=200)
@@ -156,6 +158,36 @@ def test_nothing_possible_is_an_answer():
     found = studied((make_offer("T4-16GB", host_ram_bytes=GIB),), methods=("full",), scenarios=20)
     assert (found.base, found.alternatives, found.nothing_fits) == (None, (), 20)
     assert dict(found.best_by_gpu) == {}
+
+
+def test_a_policy_on_spot_keeps_the_deadline_where_the_machine_would_and_says_what_it_rests_on():
+    spot = make_offer(unit_price_nano=USD // 2, pricing_model=PricingModel.SPOT, observed_at=OLD)
+    mixed = {"executor": "policy", "pricing_models": ("on_demand", "spot")}
+    found = studied((OFFERS[0], spot), scenarios=400, **mixed)
+    assert found.base.candidate.offer.pricing_model is PricingModel.SPOT
+    assert found.notes == (UNDER_A_POLICY,)
+    assert found.base.in_time >= 0.97 * 400
+    assert studied((OFFERS[0], spot), scenarios=20).notes == ()
+
+
+def test_what_is_beyond_a_quota_takes_part_in_no_scenario():
+    everywhere = [make_offer("L4-24GB", gpu_count=2, unit_price_nano=USD // 20, provider="cheap"), *OFFERS]
+    snapshot = make_snapshot(everywhere, billing=BY_THE_SECOND)
+    ask = {"now": NOW, "scenarios": 200, "seed": 3}
+    assert study(make_job(), snapshot, tables(), **ask).best_by_provider["cheap"] == 200
+    capped = study(make_job(), snapshot, tables(), quotas=[Quota(gpus=1, provider="cheap")], **ask)
+    assert "cheap" not in capped.best_by_provider
+    assert sum(capped.best_by_provider.values()) == 200
+
+
+def test_the_robust_plan_is_studied_where_it_was_asked_for():
+    tight = {"deadline_at": NOW + timedelta(hours=3), "confidence_ppm": 600_000}
+    snapshot = make_snapshot(OFFERS, billing=BY_THE_SECOND)
+    plain = study(make_job(**tight), snapshot, tables(), now=NOW, scenarios=500)
+    robust = study(make_job(**tight), snapshot, tables(), now=NOW, scenarios=500, robust=True)
+    assert robust.base.in_time >= plain.base.in_time
+    planned = plan(make_job(**tight), snapshot, tables(), now=NOW, top=0, robust=True)
+    assert robust.base.candidate.offer.key == planned.choices[0].offer.key
 
 
 def test_a_sweep_is_refused():

@@ -43,6 +43,7 @@ def next_action(
     Spans are texts such as "5h" or "0s"; `done` is a fraction ("0.3") or a share ("30%"). Raises JobError for a value
     that is none, and for a plan without a spot policy.
     """
+    mode = mode.replace("-", "_")
     if mode not in MODES:
         raise JobError(where=COMMAND_LINE, key="mode", value=mode, allowed=f"one of {', '.join(MODES)}")
     if starts is not None and not 0 <= starts <= MOST_STARTS:

@@ -7,6 +7,7 @@ A name is the key of the data file: `activations.live_hidden`, `launch_s.hf` (on
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -34,7 +35,7 @@ def constant(constants: Constants, name: str) -> float:
     value = getattr(constants, first, None)
     if isinstance(value, np.ndarray):
         return float(value[_entry(value, rest, name)])
-    if is_dataclass(value) and rest in {one.name for one in fields(value)}:
+    if is_dataclass(value) and rest in _names(type(value)):
         return float(getattr(value, rest))
     if isinstance(value, float | int) and not rest:
         return float(value)
@@ -43,20 +44,30 @@ def constant(constants: Constants, name: str) -> float:
 
 def with_constants(constants: Constants, values: Mapping[str, float]) -> Constants:
     """Return the constants with the named ones replaced. Raises KeyError for a name that there is not."""
-    groups: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    within: dict[str, dict[str, float]] = {}
     for name, value in values.items():
-        constant(constants, name)
         first, _, rest = name.partition(".")
-        found = groups.get(first, getattr(constants, first))
-        if isinstance(found, np.ndarray):
-            found = found.copy()
-            found[_entry(found, rest, name)] = value
-        elif rest:
-            found = replace(found, **{rest: value})
+        here = getattr(constants, first, None)
+        if isinstance(here, np.ndarray):
+            if first not in whole:
+                whole[first] = here.copy()
+            whole[first][_entry(here, rest, name)] = value
+        elif is_dataclass(here) and rest in _names(type(here)):
+            within.setdefault(first, {})[rest] = value
+        elif isinstance(here, float | int) and not rest:
+            whole[first] = value
         else:
-            found = value
-        groups[first] = found
-    return replace(constants, **groups)
+            raise KeyError(name)
+    # Each group is made anew once, however many of its constants change: a fit asks for this at every evaluation.
+    groups = {first: replace(getattr(constants, first), **changed) for first, changed in within.items()}
+    return replace(constants, **whole, **groups)
+
+
+@cache
+def _names(group: type) -> frozenset[str]:
+    """Return the names of the constants of a group."""
+    return frozenset(one.name for one in fields(group))
 
 
 def _entry(column: np.ndarray[Any, Any], entry: str, name: str) -> int:

@@ -159,11 +159,11 @@ def _constants(seen: MemoryReadings, before: Floats, constants: MemoryConstants)
         sigma = max(free.sigma, LEAST_SIGMA.get(free.name.partition(".")[0], 0.0))
         low, high = min(free.low, prior), max(free.high, prior)
         ends = (max(prior * math.exp(-sigma), low), min(prior * math.exp(sigma), high))
-        moves = [
+        moves = (
             np.abs(np.log(seen.of(estimate_memory(seen.runs, with_constants(constants, {free.name: end}))) / before))
             for end in ends
-        ]
-        if max(float(np.max(move)) for move in moves) >= BEARS:
+        )
+        if any(float(np.max(move)) >= BEARS for move in moves):
             found.append(Parameter(name=free.name, prior=prior, sigma=sigma, low=low, high=high))
     return found
 

@@ -9,12 +9,13 @@ priors, so that it takes rows of different kinds to move them. What each prior a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.physics.throughput import estimate_throughput
+from optimizer.physics.flops import processed_tokens
+from optimizer.physics.throughput import step_parts
 from optimizer.search.calibrated import FACTORS, CardCalibration, range_of
 
 from .constant_paths import constant, with_constants
@@ -175,16 +176,22 @@ def _constants(runs: Runs, stack: str, constants: SpeedConstants) -> list[Parame
         # A share of what the chip or the link does is at most all of it.
         high = max(1.0, prior) if name.partition(".")[0].endswith("_efficiency") else math.inf
         ends = (prior * math.exp(-sigma), min(prior * math.exp(sigma), high))
-        moves = [np.log(_speed(runs, with_constants(constants, {name: end}), np.ones(1))) - start for end in ends]
-        if prior > 0 and max(float(np.max(np.abs(move))) for move in moves) >= BEARS:
+        moves = (np.log(_speed(runs, with_constants(constants, {name: end}), np.ones(1))) - start for end in ends)
+        if prior > 0 and any(float(np.max(np.abs(move))) >= BEARS for move in moves):
             found.append(Parameter(name=name, prior=prior, sigma=sigma, high=high))
     return found
 
 
 def _speed(runs: Runs, constants: SpeedConstants, factors: Floats) -> Floats:
-    """Return tokens/s of the whole job, shape (n,)."""
-    machine = replace(runs.machine, speed_factor=factors)
-    return estimate_throughput(replace(runs, machine=machine), constants).tokens_per_s.expected
+    """Return tokens/s of the whole job, shape (n,), of cards that are faster by `factors` as a whole.
+
+    To the last digit what `estimate_throughput` expects, without the interval: a fit asks for this at every evaluation.
+    """
+    recipe, machine = runs.recipe, runs.machine
+    step_s = sum((part / factors for part in step_parts(runs, constants).values()), start=np.zeros(1))
+    processed_per_s = processed_tokens(recipe) * recipe.grad_accum * (machine.gpu_count * machine.nodes) / step_s
+    speed: Floats = processed_per_s / recipe.padding_factor
+    return speed
 
 
 def _noise(residuals: Floats) -> float:

@@ -77,4 +77,6 @@ def _changes(step: NextStep) -> str:
 
 def _offer(one: NamedOffer) -> str:
     ceiling = "" if one.ceiling_nano is None else f" for at most {format_price(one.ceiling_nano, 'USD')} an hour"
-    return f"{one.instance_type} {one.pricing_model}, {one.provider} {one.zone or one.region}{ceiling}"
+    place = one.zone or one.region
+    where = one.provider if place == "unknown" else f"{one.provider} {place}"
+    return f"{one.instance_type} {one.pricing_model.replace('_', '-')}, {where}{ceiling}"

@@ -15,7 +15,7 @@ import numpy as np
 from .constraints import BUDGET, bit
 from .cost import MICRO, Rates, disk_micro_per_s, egress_micro, expected_micro, hidden_share_micro, high_micro
 from .pareto import undominated
-from .spot.problem import POLL_S
+from .spot.problem import POLL_S, WASTE_ALLOWED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .market import Market
 
 UNKNOWN_SPEED = bit("speed_known")
-WASTE_ALLOWED = 0.1
-"""Share of the on-demand cost of a run that a policy may spend on starts and lost work before it stays on-demand."""
 BILLS_AT_ONCE = 200_000
 """Bills that lie in memory at one time where all tuples of a market are billed."""
 

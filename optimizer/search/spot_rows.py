@@ -11,8 +11,9 @@ prior (`spot.interruption_classes`): the confident finish time takes the upper e
 
 `policy`, with a deadline: the run ends in time as surely as it would on on-demand machines with a restart, a loss and a
 look at the market to spare, because the net goes there while that is still possible. Which part of it spot does is
-worked out by dynamic programming for the shortlist (`spot_shortlist`); to rank, spot does what availability allows:
-    min(1, A (C + W) / C) of the work C, where A is the share of time it can be had and W the slack above the net.
+worked out by dynamic programming for the shortlist (`spot_shortlist`); the ranking takes a fit to it (`spot_share`).
+
+All of them begin at a random moment, and may have to wait for their first machine (`spot_met`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from optimizer.physics.throughput import Z90
 from .spot.checkpoint_interval import best_interval_s
 from .spot.closed_form import RunShape, mean_times_s, spot_moments
 from .spot.problem import POLL_S
+from .spot_finish import FirstWait, delays, finish_quantile
+from .spot_met import down_left
+from .spot_share import OLDER, share_on_spot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +50,10 @@ MANUAL_RESTART_S = 1800.0
 MOST_REGIONS = 3
 """Regions that failover looks in: availability correlates by 0.25 to 0.59 within a region, 0.03 to 0.27 across
 (published V100 traces of nine zones), and a fourth region adds little to three."""
+END_WEIGHTS = (0.25, 0.5, 0.25)
+"""How far each end of a prior (low, expected, high) is believed. Assumed."""
+HIGH = 0.9
+"""The quantile that is the high end of an estimate."""
 SHORTEST_INTERVAL_S = 300.0
 """A checkpoint takes more than its write (training stops, files go elsewhere): none more often than this. Assumed."""
 
@@ -139,12 +147,15 @@ def spot_columns(
         )
     rates = _rates(priors)[prior]
     times = spot_times(job, physics, row, rates[:, 1])
-    waits = [_waits(job, [end(one) for one in priors], prior, regions) for end in (_low, _expected, _high)]
     if job.executor == "policy" and left_s is not None:
-        share = np.array([one.expected.available_fraction for one in priors])[prior]
+        slack_s = np.maximum(left_s - times.machine_s - 2.0 * times.fixed_s - times.loss_s - POLL_S, 0.0)
+        share = share_on_spot(priors, prior, work_s=times.machine_s, slack_s=slack_s)
+        wait_s = np.array([one.expected.down_mean_s for one in priors])[prior]
         return _under_policy(
-            job, physics, times, rate_per_s=rates[:, 1] / HOUR_S, wait_s=waits[1][0], share=share, left_s=left_s
-        )
+            job, physics, times, rate_per_s=rates[:, 1] / HOUR_S, wait_s=wait_s, share=share, slack_s=slack_s,
+            left_s=left_s,
+        )  # fmt: skip
+    waits = [_waits(job, [end(one) for one in priors], prior, regions) for end in (_low, _expected, _high)]
     return _in_closed_form(job, physics, times, rates, waits)
 
 
@@ -174,50 +185,61 @@ def waits_of(model: AvailabilityModel, *, executor: str, regions: int) -> tuple[
     return mean * all_down / places, second * all_down / places**2
 
 
+def first_wait_of(model: AvailabilityModel, *, executor: str, regions: int) -> tuple[float, float, float]:
+    """Return the chance that a run waits for its first machine, and mean (s) and second moment (s2) of that wait.
+
+    The regions that `skypilot` looks in are taken to be independent: the shortest of their waits, as if exponential.
+    """
+    places = min(regions, MOST_REGIONS) if executor == "skypilot" else 1
+    mean, second = down_left(model).moments
+    return (1.0 - model.available_fraction) ** places, mean / places, second / places**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waits:
+    """Waits of n runs, shape (n,): for the next machine, mean (s) and second moment (s2), and for the first one."""
+
+    mean_s: Floats
+    second_s2: Floats
+    first: FirstWait
+
+    @property
+    def first_mean_s(self) -> Floats:
+        mean: Floats = self.first.chance * self.first.mean_s
+        return mean
+
+
 def _in_closed_form(
-    job: Job, physics: PhysicsRows, times: SpotTimes, rates: Floats, waits: list[tuple[Floats, Floats]]
+    job: Job, physics: PhysicsRows, times: SpotTimes, rates: Floats, waits: list[_Waits]
 ) -> SpotColumns:
-    fast = np.exp(-Z90 * times.sigma)
-    shape = run_shape(job, times, *waits[1])
-    moments = spot_moments(shape, rates[:, 1] / HOUR_S)
-    low = run_shape(job, _scaled(times, fast), *waits[0])
-    low_s, _ = mean_times_s(low, rates[:, 0] / HOUR_S)
-    upper = run_shape(job, times, *waits[2])
-    worse = spot_moments(upper, rates[:, 2] / HOUR_S)
-    held = moments.billed_mean_s / moments.elapsed_mean_s
-    # How uncertain the rate, the throughput and the fixed parts are, and chance itself: one gamma with all variances.
-    by_rate = np.maximum(worse.elapsed_mean_s - moments.elapsed_mean_s, 0.0) / Z90
-    longer = moments.elapsed_mean_s / np.maximum(moments.undisturbed_s, 1e-3)
-    by_speed = times.work_s * np.expm1(np.minimum(times.sigma, 3.0)) * longer
-    by_start = times.fixed_s * np.expm1(physics.duration.fixed_sigma)
-    deviation = np.sqrt(moments.elapsed_sd_s**2 + by_rate**2 + by_speed**2 + by_start**2)
-    excess = np.maximum(moments.elapsed_mean_s - moments.undisturbed_s, 0.0) + deviation
-    # The fastest that can be is below the undisturbed median; the gamma starts where its mean less its spread is.
-    start = moments.elapsed_mean_s - excess
-    order = (excess / np.maximum(deviation, 1e-9)) ** 2
-    scale = deviation**2 / np.maximum(excess, 1e-9)
+    shapes = [run_shape(job, times, one.mean_s, one.second_s2) for one in waits]
+    moments = [spot_moments(shape, rates[:, end] / HOUR_S) for end, shape in enumerate(shapes)]
+    expected = moments[1]
+    elapsed_s = expected.elapsed_mean_s + waits[1].first_mean_s
+    fast = run_shape(job, _scaled(times, np.exp(-Z90 * times.sigma)), waits[0].mean_s, waits[0].second_s2)
+    low_s = mean_times_s(fast, rates[:, 0] / HOUR_S)[0]
+    ends = [
+        delays(one, wait.first, weight=weight) for one, wait, weight in zip(moments, waits, END_WEIGHTS, strict=True)
+    ]
+    undisturbed = expected.undisturbed_s
+    # One normal variable moves fixed parts and work, as in `physics.duration`: their spreads add up.
+    sigma = (times.fixed_s * physics.duration.fixed_sigma + times.machine_s * times.sigma) / (
+        times.fixed_s + times.machine_s
+    )
     confident = job.confidence_ppm / 1e6
-    finish = start + scale * _gamma_quantile(order, confident)
-    high = start + scale * _gamma_quantile(order, 0.9)
+    finish = finish_quantile(ends, undisturbed, sigma, confident)
+    high = finish if confident == HIGH else finish_quantile(ends, undisturbed, sigma, HIGH)
     certain = _at_quantile(times, physics.duration.fixed_sigma, confident)
     return SpotColumns(
-        low_s=np.minimum(low_s, moments.elapsed_mean_s),
-        expected_s=moments.elapsed_mean_s,
-        high_s=np.maximum(high, moments.elapsed_mean_s),
+        low_s=np.minimum(low_s, elapsed_s),
+        expected_s=elapsed_s,
+        high_s=np.maximum(high, elapsed_s),
         # Interruptions never make a run faster.
         finish_s=np.maximum(finish, certain),
-        held_fraction=held,
-        on_spot_fraction=np.ones(held.shape),
+        held_fraction=expected.billed_mean_s / elapsed_s,
+        on_spot_fraction=np.ones(elapsed_s.shape),
         every_s=times.every_s,
     )
-
-
-def _gamma_quantile(order: Floats, probability: float) -> Floats:
-    """Return the quantile of a gamma distribution of scale 1 (Wilson and Hilferty 1931): close enough to rank by."""
-    z = NormalDist().inv_cdf(probability)
-    ninth = 1.0 / (9.0 * np.maximum(order, 1e-3))
-    quantile: Floats = order * np.maximum(1.0 - ninth + z * np.sqrt(ninth), 0.0) ** 3
-    return quantile
 
 
 def _under_policy(
@@ -228,18 +250,19 @@ def _under_policy(
     rate_per_s: Floats,
     wait_s: Floats,
     share: Floats,
+    slack_s: Floats,
     left_s: float,
 ) -> SpotColumns:
-    """Return the times under a policy, to rank by; `share` is that of time in which spot can be had."""
+    """Return the times under a policy, to rank by; `share` is that of the work which spot does."""
     machine_s = times.machine_s
     spare_s = times.fixed_s + times.loss_s + POLL_S
-    whole_s = times.fixed_s + machine_s
     certain = _at_quantile(times, physics.duration.fixed_sigma, job.confidence_ppm / 1e6)
-    slack_s = np.maximum(left_s - machine_s - 2.0 * times.fixed_s - times.loss_s - POLL_S, 0.0)
-    on_spot = np.where(slack_s > 0.0, np.minimum(share * (machine_s + slack_s) / machine_s, 1.0), 0.0)
-    lost = rate_per_s * on_spot * machine_s
+    lost = OLDER * rate_per_s * share * machine_s
     again_s = np.minimum(lost * (times.fixed_s + times.loss_s), machine_s)
-    held_s = whole_s + again_s
+    # The first start and what is done again are spot's as the work is; what goes on-demand starts once more there.
+    on_spot_s = share * (times.fixed_s + machine_s) + again_s
+    on_demand_s = (1.0 - share) * (times.fixed_s + machine_s + np.where(share > 0.0, times.fixed_s, 0.0))
+    held_s = on_spot_s + on_demand_s
     expected_s = np.minimum(held_s + np.minimum(lost * wait_s, slack_s), np.maximum(left_s, held_s))
     high_s = np.maximum(_at_quantile(times, physics.duration.fixed_sigma, 0.9) + spare_s, expected_s)
     return SpotColumns(
@@ -248,7 +271,7 @@ def _under_policy(
         high_s=high_s,
         finish_s=certain + spare_s,
         held_fraction=held_s / expected_s,
-        on_spot_fraction=on_spot * machine_s / (machine_s + times.fixed_s),
+        on_spot_fraction=on_spot_s / held_s,
         every_s=times.every_s,
     )
 
@@ -276,15 +299,23 @@ def _rates(priors: Sequence[SpotPrior]) -> Floats:
     return np.array([[one.low.rate_per_hour, one.expected.rate_per_hour, one.high.rate_per_hour] for one in priors])
 
 
-def _waits(job: Job, models: Sequence[AvailabilityModel], prior: Ints, regions: Ints) -> tuple[Floats, Floats]:
+def _waits(job: Job, models: Sequence[AvailabilityModel], prior: Ints, regions: Ints) -> _Waits:
+    counts = range(1, MOST_REGIONS + 1)
     table = np.array(
         [
-            [waits_of(model, executor=job.executor, regions=count) for count in range(1, MOST_REGIONS + 1)]
+            [
+                [
+                    *waits_of(model, executor=job.executor, regions=count),
+                    *first_wait_of(model, executor=job.executor, regions=count),
+                ]
+                for count in counts
+            ]
             for model in models
         ]
     )
     found = table[prior, np.clip(regions, 1, MOST_REGIONS) - 1]
-    return found[:, 0], found[:, 1]
+    first = FirstWait(chance=found[:, 2], mean_s=found[:, 3], second_s2=found[:, 4])
+    return _Waits(mean_s=found[:, 0], second_s2=found[:, 1], first=first)
 
 
 def _low(prior: SpotPrior) -> AvailabilityModel:

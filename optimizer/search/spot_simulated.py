@@ -1,4 +1,8 @@
-"""Spot without a net, drawn run by run: machines that are lost by their age, not at one rate for all ages."""
+"""Spot without a net, drawn run by run: machines that are lost by their age, not at one rate for all ages.
+
+Runs begin at a random moment (`spot_met`), as they do under a policy: the first machine may have to be waited for, and
+one that is there has been there for a while. `spot.monte_carlo` draws the same for runs that begin on a new machine.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .spot.availability import AGE_FROM_H
-from .spot.checkpoint_interval_hazard import AgeHazard
-from .spot.monte_carlo import simulate_aged_runs
-from .spot_rows import run_shape, waits_of
+from .spot_met import down_left, hazard_of, up_left
+from .spot_rows import MOST_REGIONS, run_shape, waits_of
 
 if TYPE_CHECKING:
     from optimizer.physics.runs import Floats
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 DRAWN_RUNS = 4_000
 """What the chance of making a deadline is drawn from unless more is asked for: half a per cent of it is noise."""
 
+MOST_MACHINES = 20_000
+"""In a row for one run; one that is not finished then has segments too long for its machines."""
 BLOCKS = 20
 """Of runs, each at one throughput: the quantiles of its distribution in turn."""
-ENDS = ("low", "expected", "expected", "high")
-"""Which assumption on availability each block in turn is drawn from: half of all from the expected one."""
+ENDS = ("low", "expected", "expected", "high", "high", "expected", "expected", "low")
+"""Which end of the prior each block in turn is drawn from: they are believed as `spot_rows.END_WEIGHTS` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,7 @@ def drawn_without_net(
             _elapsed(
                 replace(shape, work_s=shape.work_s * scale),
                 model,
+                places=min(regions, MOST_REGIONS) if job.executor == "skypilot" else 1,
                 runs=len(range(block, draws.runs, blocks)),
                 seed=draws.seed * BLOCKS + block,
             )
@@ -83,9 +88,51 @@ def drawn_without_net(
     )
 
 
-def _elapsed(shape: RunShape, model: AvailabilityModel, *, runs: int, seed: int) -> Floats:
-    hazard = AgeHazard(edges_h=AGE_FROM_H, per_hour=tuple(float(rate) for rate in model.loss_per_hour))
-    try:
-        return simulate_aged_runs(shape, hazard, None, runs=runs, seed=seed).elapsed_s
-    except ValueError:
-        return np.full(runs, np.inf)
+def _elapsed(shape: RunShape, model: AvailabilityModel, *, places: int, runs: int, seed: int) -> Floats:
+    """Return seconds by the clock of runs that begin at a random moment, infinite for those that never end."""
+    random = np.random.default_rng(seed)
+    hazard = hazard_of(model.loss_per_hour)
+    segment_s, checkpoint_s, restart_s = (float(c[0]) for c in (shape.segment_s, shape.checkpoint_s, shape.restart_s))
+    stride_s, rest_s = segment_s + checkpoint_s, float(shape.remainder_s()[0])
+    closing_s = rest_s + checkpoint_s if rest_s > 0.0 else 0.0
+    clock_s, up_s = _first_machine(model, places=places, runs=runs, random=random)
+    left = np.full(runs, float(shape.full_segments()[0]))
+    ready_s = float(shape.startup_s[0])
+    active = np.arange(runs)
+    for _ in range(MOST_MACHINES):
+        done_s = ready_s + left[active] * stride_s + closing_s
+        clock_s[active] += np.minimum(up_s, done_s)
+        stopped = up_s < done_s
+        active = active[stopped]
+        if active.size == 0:
+            return clock_s
+        worked_s = np.maximum(up_s[stopped] - ready_s, 0.0)
+        left[active] -= np.minimum(np.floor(worked_s / stride_s), left[active])
+        clock_s[active] += _waits(shape, active.size, random)
+        ready_s = restart_s
+        up_s = hazard.age_at(random.standard_exponential(active.size))
+    clock_s[active] = np.inf
+    return clock_s
+
+
+def _first_machine(
+    model: AvailabilityModel, *, places: int, runs: int, random: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return the wait for the first machine and for how long that stays, seconds, shape (runs,) each.
+
+    A machine that is met stays for what is left of its stretch, one that is waited for is a new one.
+    """
+    there = random.random((places, runs)) < model.available_fraction
+    wait_s = np.where(there, 0.0, down_left(model).drawn(random.random((places, runs)))).min(axis=0)
+    met_s = up_left(model).drawn(random.random(runs))
+    fresh_s = hazard_of(model.loss_per_hour).age_at(random.standard_exponential(runs))
+    return wait_s, np.where(there.any(axis=0), met_s, fresh_s)
+
+
+def _waits(shape: RunShape, count: int, random: np.random.Generator) -> Floats:
+    """Return waits for the next machine, gamma distributed with the moments of the shape; shape (count,)."""
+    mean_s = float(shape.wait_mean_s[0])
+    variance = float(shape.wait_second_moment_s2[0]) - mean_s**2
+    if variance <= 1e-9 * mean_s**2:
+        return np.full(count, mean_s)
+    return random.gamma(mean_s**2 / variance, variance / mean_s, count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,8 @@ from tests.fixtures.spot_world import invented_flags, trace_document, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "spot-trace.json"
 RUN = ("--work", "8h", "--deadline", "11h", "--restart", "5m", "--on-demand-usd", "3.24")
 
 
@@ -49,6 +50,14 @@ def test_next_answers_a_launcher(tmp_path: Path, tunefare: Callable[..., object]
     assert document["action"] in {"wait", "on_demand"}
     assert "choice.spot.policy" in fails(2, "next", write_plan(tmp_path / "p.json", bare()), *state, "--spot-up")
     assert "readable file" in fails(2, "next", tmp_path / "none.json", *state, "--spot-up")
+
+
+def test_the_example_of_the_documentation_runs(tunefare: Callable[..., object]) -> None:
+    outcome = tunefare(
+        "simulate", "--trace", EXAMPLE, "--work", "24h", "--deadline", "30h", "--restart", "10m",
+        "--on-demand-usd", "3.06", "--every", "12h",
+    )  # fmt: skip
+    assert (outcome.code, "example-1a" in outcome.out) == (0, True)  # type: ignore[attr-defined]
 
 
 def bare() -> dict[str, object]:

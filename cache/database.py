@@ -11,6 +11,7 @@ other records may live in the same database under a schema history of their own.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -24,12 +25,35 @@ from .errors import StoreBusy, StoreDamaged
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+ONLY = re.compile(r"\s*/\*only (\w+)\*/\s*")
+"""Begins a statement of a migration that one dialect alone takes."""
+
 Value: TypeAlias = "int | float | str | None"
 Row: TypeAlias = "tuple[Any, ...]"
 
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 BUSY_S = 15.0
 """How long to wait for another process's write before giving up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How a database is kept, and what messages call it; the defaults are the price store's.
+
+    `durable`: what is committed outlives a loss of power. `private`: a SQLite file is made for its owner alone, in a
+    directory of his own. `writers` names the lock that PostgreSQL's writers take turns by.
+    """
+
+    noun: str = "price store"
+    variable: str = "TUNEFARE_CACHE_URL"
+    when_damaged: str = "delete it, prices can be fetched again"
+    writers: str = "tunefare writers"
+    busy_s: float = BUSY_S
+    durable: bool = False
+    private: bool = False
+
+
+PRICES = Keeping()
 
 
 class Session(Protocol):
@@ -53,6 +77,7 @@ class Database(Protocol):
 
     dialect: str
     place: str
+    keeping: Keeping
 
     def reading(self) -> AbstractContextManager[Session]:
         """Return a session that sees one consistent state. Raises StoreBusy, StoreDamaged."""
@@ -80,7 +105,7 @@ class Migration:
     statements: tuple[str, ...]
 
 
-def open_database(url: str, *, create: bool) -> Database:
+def open_database(url: str, *, create: bool, keeping: Keeping = PRICES) -> Database:
     """Return the database at `url`, its schema untouched. Without `create` a SQLite file must exist.
 
     Raises StoreBusy where PostgreSQL does not answer, StoreDamaged for a file that is no database or that cannot be
@@ -89,10 +114,10 @@ def open_database(url: str, *, create: bool) -> Database:
     if url.startswith(POSTGRES_SCHEMES):
         from .postgres import PostgresDatabase
 
-        return PostgresDatabase(url)
+        return PostgresDatabase(url, keeping=keeping)
     from .sqlite import SqliteDatabase
 
-    return SqliteDatabase(sqlite_path(url), create=create)
+    return SqliteDatabase(sqlite_path(url, variable=keeping.variable), create=create, keeping=keeping)
 
 
 def is_postgres(url: str) -> bool:
@@ -100,13 +125,13 @@ def is_postgres(url: str) -> bool:
     return url.startswith(POSTGRES_SCHEMES)
 
 
-def sqlite_path(url: str) -> Path:
+def sqlite_path(url: str, *, variable: str = PRICES.variable) -> Path:
     """Return the file that `url` names. Raises JobError (exit 2) for the URL of another kind of database."""
     path = url.removeprefix("sqlite:///")
     scheme, separator, _ = path.partition("://")
     if separator:  # the rest may hold a password
         raise JobError(
-            where="settings", key="TUNEFARE_CACHE_URL", value=f"{scheme}://...",
+            where="settings", key=variable, value=f"{scheme}://...",
             allowed="postgresql://..., or the path of a SQLite file",
         )  # fmt: skip
     return Path(path).expanduser()
@@ -146,7 +171,7 @@ def migrate(database: Database, migrations: Sequence[Migration], *, room: str, u
             if version > newest:
                 raise StoreDamaged(
                     f"{database.place} was written by a newer version of tunefare (schema {version}, known {newest}): "
-                    "upgrade, or name another store with TUNEFARE_CACHE_URL"
+                    f"upgrade, or name another {database.keeping.noun} with {database.keeping.variable}"
                 )
             if version < migration.version:
                 for statement in migration.statements:
@@ -170,11 +195,26 @@ def schema_version(database: Database, *, room: str) -> int:
 
 
 def _statements(text: str, dialect: str) -> tuple[str, ...]:
-    """Return the statements of a migration; a remark that only SQLite understands is taken at its word there."""
-    if dialect == "sqlite":
-        text = text.replace("/*without rowid*/", "WITHOUT ROWID")
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
-    return tuple(part.strip() for part in "\n".join(lines).split(";") if part.strip())
+    """Return the statements of a migration, each up to a semicolon at the end of a line.
+
+    Remarks say what differs: `/*only sqlite*/` before a statement, `/*without rowid*/` and `/*strict*/` behind a table
+    of SQLite (a strict one knows INTEGER alone, which holds 64 bits there).
+    """
+    lines = [line.rstrip() for line in text.splitlines() if not line.lstrip().startswith("--")]
+    found = []
+    for part in re.split(r";\n", "\n".join(lines) + "\n"):
+        statement = part.strip()
+        if only := ONLY.match(statement):
+            if only[1] != dialect:
+                continue
+            statement = statement[only.end() :]
+        if dialect == "sqlite":
+            if "/*strict*/" in statement:
+                statement = statement.replace("BIGINT", "INTEGER").replace("/*strict*/", "STRICT")
+            statement = statement.replace("/*without rowid*/", "WITHOUT ROWID")
+        if statement:
+            found.append(statement)
+    return tuple(found)
 
 
 @contextmanager

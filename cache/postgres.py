@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .database import BUSY_S
+from .database import PRICES
 from .errors import StoreBusy, StoreDamaged
 
 if TYPE_CHECKING:
@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from .database import Row, Session, Value
+    from .database import Keeping, Row, Session, Value
 
 CONNECT_S = 10
-_WRITERS = zlib.crc32(b"tunefare writers")
-"""The advisory lock that one writer holds at a time; readers need none."""
 
 
 class _PostgresSession:
@@ -43,12 +41,15 @@ class PostgresDatabase:
 
     dialect = "postgresql"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keeping: Keeping = PRICES) -> None:
         """Raises StoreBusy where the server does not answer, StoreDamaged where psycopg is missing."""
+        self.keeping = keeping
+        # The advisory lock that one writer holds at a time; readers need none.
+        self._writers = zlib.crc32(keeping.writers.encode())
         try:
             parts = urlsplit(url)
         except ValueError as err:  # the URL may hold a password
-            raise StoreDamaged(f"TUNEFARE_CACHE_URL is no URL ({err}): postgresql://USER@HOST/NAME is one") from err
+            raise StoreDamaged(f"{keeping.variable} is no URL ({err}): postgresql://USER@HOST/NAME is one") from err
         self.place = f"postgresql://{parts.hostname or ''}{parts.path}"
         self._url = url
         self._connection = self._connect()
@@ -63,8 +64,10 @@ class PostgresDatabase:
     def writing(self, *, keep: bool = True) -> Iterator[Session]:
         """Return the only writing session."""
         with self._transaction("BEGIN", end="COMMIT" if keep else "ROLLBACK") as session:
-            session.run(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}")
-            session.rows("SELECT pg_advisory_xact_lock(?)", (_WRITERS,))
+            session.run(f"SET LOCAL lock_timeout = {int(self.keeping.busy_s * 1000)}")
+            if self.keeping.durable:
+                session.run("SET LOCAL synchronous_commit = on")
+            session.rows("SELECT pg_advisory_xact_lock(?)", (self._writers,))
             yield session
 
     @contextmanager
@@ -88,7 +91,7 @@ class PostgresDatabase:
         try:
             import psycopg
         except ImportError as err:
-            raise StoreDamaged("a PostgreSQL store needs psycopg: pip install 'tunefare[postgres]'") from err
+            raise StoreDamaged("PostgreSQL needs psycopg: pip install 'tunefare[postgres]'") from err
         try:
             # Said, because a database of no encoding (SQL_ASCII) would answer with bytes.
             return psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_S, client_encoding="utf8")
@@ -117,7 +120,7 @@ class PostgresDatabase:
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as err:
             reason = err.diag.message_primary
             raise StoreDamaged(
-                f"{self.place} is no price store ({reason}): name another with TUNEFARE_CACHE_URL"
+                f"{self.place} is no {self.keeping.noun} ({reason}): name another with {self.keeping.variable}"
             ) from err
         except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as err:
             raise StoreBusy(f"{self.place} is out of reach ({' '.join(str(err).split())[:200]}): try again") from err

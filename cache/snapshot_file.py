@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from providers.errors import JobError
 from providers.offer import BillingTerms, Offer, PriceClass, PricingModel
 from providers.scope import Scope
+from providers.strict_json import Reader, decode_strictly
 
 from .rows import HELD
-from .strict_json import Reader, decode_strictly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

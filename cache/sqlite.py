@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .database import BUSY_S, file_lock
+from .database import PRICES, file_lock
 from .errors import StoreBusy, StoreDamaged
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from .database import Row, Session, Value
+    from .database import Keeping, Row, Session, Value
 
 OLDEST_SQLITE = (3, 24, 0)
 """With `ON CONFLICT DO UPDATE`."""
@@ -39,14 +40,15 @@ class SqliteDatabase:
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, *, create: bool) -> None:
+    def __init__(self, path: Path, *, create: bool, keeping: Keeping = PRICES) -> None:
         """Raises StoreDamaged where the file is missing (without `create`), is no database, or cannot be written."""
         self.path = path
+        self.keeping = keeping
         self.place = str(path)
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StoreDamaged(f"SQLite {sqlite3.sqlite_version} is too old: 3.24 or newer is needed")
         try:
-            self._connection = _connect(path, create=create)
+            self._connection = _connect(path, create=create, keeping=keeping)
         except sqlite3.OperationalError as err:
             unwritable = err.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
             copy = _copy_in_memory(path) if unwritable and not create else None
@@ -98,25 +100,29 @@ class SqliteDatabase:
         if isinstance(err, sqlite3.OperationalError) and ("locked" in str(err) or "busy" in str(err)):
             return StoreBusy(f"{self.place} is locked by another process: try again")
         if isinstance(err, sqlite3.DatabaseError) and ("not a database" in str(err) or "malformed" in str(err)):
-            return StoreDamaged(f"{self.place} is no price store ({err}): delete it, prices can be fetched again")
+            return StoreDamaged(f"{self.place} is no {self.keeping.noun} ({err}): {self.keeping.when_damaged}")
         reason = getattr(err, "strerror", None) or str(err)
-        return StoreDamaged(f"{self.place} cannot be used ({reason}): name another store with TUNEFARE_CACHE_URL")
+        noun = "store" if self.keeping is PRICES else self.keeping.noun
+        return StoreDamaged(f"{self.place} cannot be used ({reason}): name another {noun} with {self.keeping.variable}")
 
 
-def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
+def _connect(path: Path, *, create: bool, keeping: Keeping) -> sqlite3.Connection:
     if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if keeping.private else 0o777)
+        if keeping.private:
+            # SQLite gives its log the permissions of the file: they are right before anything is in it.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}",
         uri=True,
-        timeout=BUSY_S,
+        timeout=keeping.busy_s,
         isolation_level=None,
         check_same_thread=False,
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # Safe against a killed process; the loss of power may cost the newest prices, and damages nothing.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        # NORMAL is safe against a killed process; the loss of power may cost the newest prices, and damages nothing.
+        connection.execute(f"PRAGMA synchronous = {'FULL' if keeping.durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()

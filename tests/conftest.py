@@ -10,7 +10,11 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from providers.gpus import GpuTable
+    from providers.offer import PriceSnapshot
 
 # The same examples on every run: a law that only sometimes fails belongs into a longer search, not into this suite.
 settings.register_profile("suite", derandomize=True, deadline=None)
@@ -58,6 +62,29 @@ def _isolated(
         monkeypatch.setenv(variable, str(home))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _price_list_read_once() -> Iterator[None]:
+    """Read the bundled price list once for all stores of this process: hundreds of tests start with the same rows.
+
+    `load_bundled_snapshot` itself still reads, for the tests of reading.
+    """
+    from cache import store
+    from providers.gpus import load_gpus
+
+    read, kept = store.load_bundled_snapshot, []
+
+    def once(gpus: GpuTable) -> PriceSnapshot:
+        if gpus is not load_gpus():
+            return read(gpus)
+        if not kept:
+            kept.append(read(gpus))
+        return kept[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "load_bundled_snapshot", once)
+        yield
 
 
 @pytest.fixture

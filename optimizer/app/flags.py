@@ -86,6 +86,11 @@ class PlanFlags(JobFlags, total=False):
     simulate: int | None
     seed: int | None
     quota: Sequence[Mapping[str, str | int]] | None
+    account: str | None
+    charge: Words | None
+    dataset_digest: str | None
+    policy: File | None
+    requote: File | None
 
 
 class EstimateFlags(JobFlags, total=False):

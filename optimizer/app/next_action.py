@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from optimizer.report.spot_answers import NextAnswer
@@ -36,9 +37,12 @@ def next_action(
     elapsed: str | None = None,
     starting: str | None = None,
     starts: int | None = None,
+    work: str | None = None,
     now: datetime | str | None = None,
 ) -> NextAnswer:
     """Return the next action. Time is counted from the plan's `made_at`: `elapsed`, or until `now` (the clock).
+
+    `work` is the machine time of the whole run as it turned out, instead of what the plan expected.
 
     Spans are texts such as "5h" or "0s"; `done` is a fraction ("0.3") or a share ("30%"). Raises JobError for a value
     that is none, and for a plan without a spot policy.
@@ -49,6 +53,7 @@ def next_action(
     if starts is not None and not 0 <= starts <= MOST_STARTS:
         raise JobError(where=COMMAND_LINE, key="starts", value=starts, allowed=f"0 to {MOST_STARTS}")
     planned = read_planned_policy(plan)
+    problem = planned.problem if work is None else replace(planned.problem, work_s=_work_s(work))
     elapsed_s = _elapsed_s(planned, elapsed, now)
     state = RunState(
         left_s=planned.problem.deadline_s - elapsed_s,
@@ -69,7 +74,7 @@ def next_action(
     return NextAnswer(
         plan=planned.path,
         state=state,
-        step=next_step(planned.problem, planned.table, state),
+        step=next_step(problem, planned.table, state),
         elapsed_s=elapsed_s,
         nodes=planned.nodes,
         spot=planned.spot,
@@ -88,6 +93,13 @@ def _elapsed_s(planned: PlannedPolicy, elapsed: str | None, now: datetime | str 
         allowed = f"a moment from the plan's made_at on ({format_moment(planned.made_at)}), or --elapsed"
         raise JobError(where=COMMAND_LINE, key="now", value=format_moment(moment), allowed=allowed)
     return passed
+
+
+def _work_s(text: str) -> float:
+    seconds = span_s(text, key="work")
+    if seconds == 0.0:
+        raise JobError(where=COMMAND_LINE, key="work", value=text, allowed="a span above zero, such as 48h")
+    return seconds
 
 
 def _fraction(text: str) -> float:

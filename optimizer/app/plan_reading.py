@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cache.strict_json import Reader, decode_strictly
 from optimizer.report.spot_answers import NamedOffer
 from optimizer.search.spot.policy_document import read_policy
 from providers.errors import JobError
+from providers.strict_json import Reader, decode_strictly
+
+from .opening import read_at_most
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,7 +47,7 @@ def read_planned_policy(path: Path | str) -> PlannedPolicy:
     if plan.get("schema") != SCHEMA:
         plan.refuse("schema", f"{SCHEMA}: a plan, as `tunefare plan --output FILE` writes it")
     if plan.get("choice") is None:
-        plan.refuse("choice", "a plan that chose something")
+        plan.refuse("choice", "a plan that chose something: nothing fits in this one")
     choice = plan.inner("choice")
     spot = choice.get("spot")
     if not isinstance(spot, dict) or spot.get("policy") is None:
@@ -73,11 +75,10 @@ def read_planned_policy(path: Path | str) -> PlannedPolicy:
 
 def _bytes(path: Path, shown: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+        data = read_at_most(path, LARGEST_BYTES + 1)
     except OSError as err:
         reason = err.strerror or type(err).__name__
-        raise JobError(where="command line", key="PLAN", value=shown, allowed=f"a readable file ({reason})") from err
+        raise JobError(where="plan", key="path", value=shown, allowed=f"a readable file ({reason})") from err
     if len(data) > LARGEST_BYTES:
         raise JobError(where=shown, key="file", value=shown, allowed=f"at most {LARGEST_BYTES // 2**20} MiB")
     return data

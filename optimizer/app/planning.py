@@ -12,8 +12,9 @@ from optimizer.search.spot_policies import DRAWN
 from optimizer.search.spot_simulated import Draws
 
 from .calibration_notes import calibration_notes, report_on
+from .plan_action import narrowed, old_plan, with_action
 from .preparing import COMMAND_LINE, prepare
-from .quotas import job_quotas
+from .quotas import idle_note, idle_quotas, job_quotas
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,19 +53,26 @@ def plan_job(
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
     gpus = ready.tables.gpus
     shown = DEFAULT_TOP if ready.inputs.top is None else ready.inputs.top
+    offers = ready.snapshot.offers
+    quotas = job_quotas(ready.inputs.quota, offers=offers, gpus=gpus, where=ready.where)
+    job, snapshot = ready.job, ready.snapshot
+    old = old_plan(ready.inputs, where=ready.where)
+    if old is not None:
+        job, snapshot = narrowed(job, snapshot, old, now=ready.now)
     plan = planner.plan(
-        ready.job,
-        ready.snapshot,
+        job,
+        snapshot,
         ready.tables.search,
         now=ready.now,
         top=shown if top is None else top,
-        quotas=job_quotas(ready.inputs.quota, gpus=gpus, where=ready.where),
+        quotas=quotas,
         robust=bool(ready.inputs.robust),
         draws=_draws(ready.inputs),
         clock=perf_counter,
     )
     placed = [(choice.recipe, machine_of(choice.offer, gpus, nodes=choice.nodes)) for choice in plan.choices]
-    notes = calibration_notes(ready.calibration, ready.job, placed)
+    plan = with_action(plan, ready.inputs, old=old)
+    notes = [*idle_note(idle_quotas(quotas, offers)), *calibration_notes(ready.calibration, ready.job, placed)]
     return replace(
         plan, notes=(*ready.price_notes, *plan.notes, *notes), calibration=report_on(ready.calibration, ready.job)
     )

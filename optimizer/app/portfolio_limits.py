@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from optimizer.search.portfolio.request import Limits, QuotaRow, Slot, quota_name
-from optimizer.search.solve import Quota
+from optimizer.search.portfolio.request import Limits, QuotaRow, Slot
 from providers.errors import JobError
 from providers.units import DURATION_ALLOWED, MOMENT_ALLOWED, format_moment, parse_duration, parse_moment
 
-from .quotas import search_quota
+from .quotas import idle_note, search_quota, with_known_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,50 +87,19 @@ def with_known_places(limits: Limits, offers: Sequence[Offer], *, where: str) ->
     Raises JobError for a name that no price is known for and that looks like a typing error; one that looks like
     nothing known is left, and `quota_notes` says that it limits nothing.
     """
-    providers = {offer.provider for offer in offers}
-    regions = {offer.region for offer in offers}
-
-    def known(row: QuotaRow) -> QuotaRow:
-        quota = row.quota
-        provider = _spelled(quota.provider, providers, key="quota: provider", where=where)
-        region = _spelled(quota.region, regions, key="quota: region", where=where)
-        return QuotaRow(
-            quota=Quota(
-                gpus=quota.gpus, provider=provider, region=region, gpu=quota.gpu, pricing_model=quota.pricing_model
-            ),
-            slot=row.slot,
-        )
-
+    known = with_known_names([row.quota for row in limits.quotas], offers, where=where)
+    rows = zip(limits.quotas, known, strict=True)
     return Limits(
-        quotas=tuple(known(row) for row in limits.quotas),
+        quotas=tuple(QuotaRow(quota=quota, slot=row.slot) for row, quota in rows),
         slots=limits.slots,
         total_usd=limits.total_usd,
         team_usd=limits.team_usd,
     )
 
 
-def _spelled(name: str | None, known: set[str], *, key: str, where: str) -> str | None:
-    if name is None or name in known:
-        return name
-    folded = {one.casefold(): one for one in sorted(known)}
-    if name.casefold() in folded:
-        return folded[name.casefold()]
-    # Regions differ in a letter (us-east-1, us-east-2): only a provider is taken for a typing error.
-    close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.7) if key.endswith("provider") else []
-    if close:
-        allowed = f"no prices are known for it; did you mean {folded[close[0]]}?"
-        raise JobError(where=where, key=key, value=name, allowed=allowed)
-    return name
-
-
 def quota_notes(answer: Portfolio) -> list[str]:
     """Return which quotas cover no offer at all: written for another price list, or mistyped."""
-    idle = [quota_name(use.quota) for use in answer.quotas if use.offers == 0]
-    names = list(dict.fromkeys(idle))
-    if not names:
-        return []
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return [f"No offer of the price list counts against: {shown}. Check the names if that is a surprise."]
+    return idle_note([use.quota for use in answer.quotas if use.offers == 0])
 
 
 def budget_notes(asked: PortfolioInput) -> list[str]:

@@ -38,7 +38,7 @@ COMMAND_LINE = "command line"
 BESIDE_THE_JOB = frozenset(
     {
         "offers", "only_offers", "discounts", "usd_per_gpu_hour", "calibrate_with", "top", "now", "robust", "simulate",
-        "seed", "quota",
+        "seed", "quota", "account", "charge", "dataset_digest", "policy", "requote",
     }
 )  # fmt: skip
 """Fields of the input that say nothing about the job: what may accompany a `Job` that is already complete."""

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 PROJECT_FILE = "tunefare.toml"
 ENVIRONMENT_KEYS: tuple[str, ...] = (
     "TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_CALIBRATION", "TUNEFARE_NOW", "TUNEFARE_CONFIG",
-    "TUNEFARE_CACHE_URL", "TUNEFARE_PING_URL",
+    "TUNEFARE_CACHE_URL", "TUNEFARE_PING_URL", "TUNEFARE_POLICY",
 )  # fmt: skip
 KNOWN_VARIABLES = frozenset({*ENVIRONMENT_KEYS, "TUNEFARE_TRACEBACK"})
 FILE_KEYS: tuple[str, ...] = (
-    "offers", "only_offers", "calibration", "max_price_age", "cache_url", "discounts", "freshness",
+    "offers", "only_offers", "calibration", "max_price_age", "cache_url", "policy", "discounts", "freshness",
 )  # fmt: skip
 
 Value = TypeVar("Value")
@@ -44,7 +44,8 @@ class Settings:
     "30d"; `discounts` the fraction taken off by provider ("0.2" is 20 % off); `now` stands in for the clock.
     `calibration` names files of measured runs, or of calibrations, that estimates and plans are made with.
     `cache_url` is where live prices are kept: the path of a SQLite file, or postgresql://... `freshness` holds the
-    limits of age that differ from `cache.freshness.LIMITS`. `ping_url` is told that a refresh ended.
+    limits of age that differ from `cache.freshness.LIMITS`. `ping_url` is told that a refresh ended. `policy` is the
+    policy file that the gate judges by.
     """
 
     offers: Path | None = None
@@ -56,6 +57,7 @@ class Settings:
     cache_url: str | None = None
     freshness: FreshnessTable = field(default_factory=dict)
     ping_url: str | None = None
+    policy: Path | None = None
 
 
 def load_settings(
@@ -136,6 +138,7 @@ def _over(base: Settings, top: Settings) -> Settings:
         cache_url=base.cache_url if top.cache_url is None else top.cache_url,
         freshness={**base.freshness, **top.freshness},
         ping_url=base.ping_url if top.ping_url is None else top.ping_url,
+        policy=base.policy if top.policy is None else top.policy,
     )
 
 
@@ -150,6 +153,7 @@ def _from_environment(environment: Mapping[str, str]) -> Settings:
         calibration=tuple(Path(one) for one in measured if one),
         cache_url=environment.get("TUNEFARE_CACHE_URL") or None,
         ping_url=_ping_url(environment.get("TUNEFARE_PING_URL")),
+        policy=Path(policy) if (policy := environment.get("TUNEFARE_POLICY")) else None,
     )
 
 
@@ -189,8 +193,17 @@ def _read(path: Path) -> Settings:
         discounts={name: _discount(name, value, path) for name, value in (discounts or {}).items()},
         calibration=_calibration(raw.get("calibration"), path),
         cache_url=_cache_url(raw, path),
+        policy=_beside(raw, "policy", "the path of a policy file", path),
         freshness=read_freshness(raw.get("freshness"), where=str(path)),
     )
+
+
+def _beside(raw: Mapping[str, object], key: str, allowed: str, path: Path) -> Path | None:
+    """Return the path that a key names, relative to the file that names it."""
+    stated = _typed(raw, key, str, allowed, path)
+    if stated is not None and not stated.strip():
+        raise JobError(where=str(path), key=key, value=stated, allowed=allowed)
+    return None if stated is None else path.parent / Path(stated).expanduser()
 
 
 def _cache_url(raw: Mapping[str, object], path: Path) -> str | None:

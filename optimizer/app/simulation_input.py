@@ -163,7 +163,7 @@ def _refuse_missing(given: SimulationInput) -> None:
     if missing:
         flags = ", ".join("--" + key.replace("_", "-") for key in missing)
         allowed = f"a plan file, or all of --work, --deadline, --restart, --on-demand-usd (missing: {flags})"
-        raise JobError(where=COMMAND_LINE, key="PLAN", value=None, allowed=allowed)
+        raise JobError(where="plan", key="path", value=None, allowed=allowed)
 
 
 def _span(key: str, text: str | None, *, zero: bool = False) -> float | None:

@@ -11,7 +11,7 @@ from providers.errors import JobError
 
 from .calibration_notes import calibration_notes, report_on
 from .preparing import COMMAND_LINE, prepare
-from .quotas import job_quotas
+from .quotas import idle_note, idle_quotas, job_quotas
 from .study_engines import Engine, default_workers, opened_engine
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def study_job(
     if engine not in set(Engine):
         raise JobError(where=where, key="engine", value=engine, allowed=f"one of {', '.join(Engine)}")
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
-    quotas = job_quotas(ready.inputs.quota, gpus=ready.tables.gpus, where=ready.where)
+    quotas = job_quotas(ready.inputs.quota, offers=ready.snapshot.offers, gpus=ready.tables.gpus, where=ready.where)
     with opened_engine(Engine(engine), workers=default_workers() if workers is None else workers) as map_blocks:
         answer = scenario_study.study(
             ready.job,
@@ -72,7 +72,8 @@ def study_job(
     gpus = ready.tables.gpus
     base = [] if answer.base is None else [answer.base.candidate]
     placed = [(one.recipe, machine_of(one.offer, gpus, nodes=one.nodes)) for one in base]
-    notes = calibration_notes(ready.calibration, ready.job, placed)
+    idle = idle_note(idle_quotas(quotas, ready.snapshot.offers))
+    notes = [*idle, *calibration_notes(ready.calibration, ready.job, placed)]
     return replace(
         answer, notes=(*ready.price_notes, *answer.notes, *notes), calibration=report_on(ready.calibration, ready.job)
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from optimizer.search.spot.trace import Window
 
-from .trace_values import LONGEST_STEP_S, MOST_SAMPLES, SHORTEST_STEP_S, Place, price_of
+from .trace_values import LONGEST_STEP_S, MOST_SAMPLES, MOST_WINDOWS, SHORTEST_STEP_S, Place, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,14 @@ def windows_of_csv(text: str, *, where: str) -> tuple[tuple[Window, ...], tuple[
     step_s = _step(distances, where)
     steps = distances / step_s
     whole = np.rint(steps)
-    for at in np.flatnonzero(np.abs(steps - whole) > TOLERANCE):
+    for at in np.flatnonzero((np.abs(steps - whole) > TOLERANCE) | (whole < 1.0)):
         Place(where=where, at=f"line {int(at) + 3}").refuse(
             "time", f"{distances[at]:g} s after the line before", f"a whole multiple of the step of {step_s:g} s"
         )
     ends = np.flatnonzero(whole > 1.0) + 1
+    if ends.shape[0] >= MOST_WINDOWS:
+        allowed = f"at most {MOST_WINDOWS} windows: the trace has a gap at nearly every line"
+        Place(where=where, at="").refuse("windows", int(ends.shape[0]) + 1, allowed)
     edges = [0, *(int(end) for end in ends), len(times)]
     windows = tuple(
         Window(

@@ -13,14 +13,14 @@ import numpy as np
 from optimizer.search.spot.trace import Trace, Window
 from providers.errors import JobError, one_line
 
+from .opening import read_at_most
 from .trace_csv import windows_of_csv
-from .trace_values import Place, flags_of, prices_of, step_of
+from .trace_values import MOST_WINDOWS, Place, flags_of, prices_of, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LARGEST_BYTES = 64 * 2**20
-MOST_WINDOWS = 100_000
 ONES = ("available", "lost")
 """What a 1 may mean in a file of one series: published files of that shape disagree."""
 
@@ -62,8 +62,7 @@ def read_trace(path: Path | str, *, ones: str | None = None) -> TraceFile:
 
 def _text(path: Path, shown: str) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+        data = read_at_most(path, LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:
             raise JobError(
                 where=shown, key="file", value=shown, allowed=f"a file of at most {LARGEST_BYTES // 2**20} MiB"
@@ -71,7 +70,7 @@ def _text(path: Path, shown: str) -> str:
         text = data.decode("utf-8-sig")
     except OSError as err:
         reason = err.strerror or type(err).__name__
-        raise JobError(where="command line", key="trace", value=shown, allowed=f"a readable file ({reason})") from err
+        raise JobError(where="trace", key="path", value=shown, allowed=f"a readable file ({reason})") from err
     except UnicodeDecodeError as err:
         raise JobError(where=shown, key="file", value=shown, allowed="UTF-8 text, JSON or CSV") from err
     if not text.strip():
@@ -147,9 +146,9 @@ def _start(value: object, place: Place) -> datetime | None:
         place.refuse("start_time", value, allowed)
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         place.refuse("start_time", value, allowed)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _once(windows: Sequence[Window]) -> tuple[Window, ...]:

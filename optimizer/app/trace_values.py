@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from optimizer.physics.runs import Bools, Floats
 
 MOST_SAMPLES = 5_000_000
+MOST_WINDOWS = 100_000
 SHORTEST_STEP_S, LONGEST_STEP_S = 1, 86_400
 DEAREST_USD_PER_HOUR = 1e6
 
@@ -63,7 +64,7 @@ def prices_of(value: object, place: Place, *, count: int) -> Floats:
 
 def price_of(value: object, place: Place) -> float:
     """Return a price in dollars per hour as micro-dollars per hour."""
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    number = _number(value)
     if not 0.0 < number <= DEAREST_USD_PER_HOUR:
         place.refuse("", value, f"dollars per hour, above 0 and at most {DEAREST_USD_PER_HOUR:,.0f}")
     return number * MICRO
@@ -71,7 +72,17 @@ def price_of(value: object, place: Place) -> float:
 
 def step_of(value: object, place: Place) -> float:
     """Return the seconds between two samples."""
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    number = _number(value)
     if not SHORTEST_STEP_S <= number <= LONGEST_STEP_S:
         place.refuse("", value, f"seconds between two samples, {SHORTEST_STEP_S} to {LONGEST_STEP_S}")
     return number
+
+
+def _number(value: object) -> float:
+    """Return a number as a float; NaN for what is none, or larger than a float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "next": Command("next", "The next action under a plan's spot policy."),
     "probe": Command("probe", "Measures real training on the GPU that is there."),
     "calibrate": Command("calibrate", "Fit the estimates to runs that you measured."),
+    "policy": Command("policy", "Whether a policy is sound, and decides as you mean.", group=True),
     "prices": Command("prices", "The prices that a plan sees.", group=True),
 }
 

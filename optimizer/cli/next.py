@@ -55,6 +55,16 @@ Starts = Annotated[
         show_default=False,
     ),
 ]
+Work = Annotated[
+    str | None,
+    typer.Option(
+        "--work",
+        metavar="SPAN",
+        help="machine time of the whole run as measured (default: as planned)",
+        rich_help_panel=STATE,
+        show_default=False,
+    ),
+]
 Now = Annotated[
     str | None,
     typer.Option(
@@ -77,6 +87,7 @@ def next(  # noqa: A001 - the command is called so
     elapsed: Elapsed = None,
     starting: Starting = None,
     starts: Starts = None,
+    work: Work = None,
     now: Now = None,
     as_json: Json = False,
     output: Output = None,
@@ -97,6 +108,7 @@ def next(  # noqa: A001 - the command is called so
         elapsed=elapsed,
         starting=starting,
         starts=starts,
+        work=work,
         now=now,
     )
     deliver(

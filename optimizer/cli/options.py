@@ -21,6 +21,7 @@ PRICES = "Prices"
 OVERHEADS = "Overheads"
 RECIPE = "The recipe"
 OUTPUT = "Output"
+GATE = "The budget gate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,15 @@ PLAN_FLAGS: dict[str, tuple[Flag, ...]] = {
         Flag("robust", bool, "", "keep every limit, and cost least, where all turns out badly", "--robust"),
         Flag("simulate", int, "N", "draw N runs on spot machines for the intervals (default 400, under a policy)"),
         Flag("seed", int, "N", "seed of what is drawn (default 0)"),
+    ),
+    GATE: (
+        Flag("account", str, "ALIAS", "cloud account that it runs in, by the name that your team gives it"),
+        Flag("charge", Repeat, "BUDGET", "budget that it is charged to; repeat"),
+        Flag("dataset_digest", str, "SHA256", "digest of the data: an approval is then for these data alone"),
+        Flag(
+            "policy", str, "FILE", "policy whose drift of prices the ceilings allow (default: 2 % on-demand, 15 % spot)"
+        ),
+        Flag("requote", str, "PLAN", "price the action of this plan again, and ask leave for exactly the same"),
     ),
 }
 """What `plan` takes: the flags of every job, and how it is searched."""

@@ -35,7 +35,7 @@ def constant(constants: Constants, name: str) -> float:
     value = getattr(constants, first, None)
     if isinstance(value, np.ndarray):
         return float(value[_entry(value, rest, name)])
-    if is_dataclass(value) and rest in _names(type(value)):
+    if is_dataclass(value) and rest in _names(value.__class__):
         return float(getattr(value, rest))
     if isinstance(value, float | int) and not rest:
         return float(value)
@@ -53,7 +53,7 @@ def with_constants(constants: Constants, values: Mapping[str, float]) -> Constan
             if first not in whole:
                 whole[first] = here.copy()
             whole[first][_entry(here, rest, name)] = value
-        elif is_dataclass(here) and rest in _names(type(here)):
+        elif is_dataclass(here) and rest in _names(here.__class__):
             within.setdefault(first, {})[rest] = value
         elif isinstance(here, float | int) and not rest:
             whole[first] = value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,45 +74,63 @@ def memory_lines(constants: Callable[[str], MemoryConstants]) -> Lines:
     return found
 
 
-@lru_cache(maxsize=1)
+@cache
 def shipped_memory() -> Lines:
     """Return the errors with the constants as they ship."""
     constants = load_memory_constants()
     return memory_lines(lambda _: constants)
 
 
-def left_out_memory(parameters: Sequence[Parameter] = PARAMETERS) -> Lines:
+@cache
+def memory_without(group: str, parameters: tuple[Parameter, ...]) -> MemoryConstants:
+    """Return the constants of the memory model fitted to the rows of every other source."""
+    return without_source(load_memory_table(), group, load_memory_constants(), parameters)
+
+
+def left_out_memory(parameters: tuple[Parameter, ...] = PARAMETERS) -> Lines:
     """Return the errors of each source with constants that were fitted to the others."""
-    shipped, table = load_memory_constants(), load_memory_table()
-
-    return memory_lines(lambda group: without_source(table, group, shipped, parameters))
+    return memory_lines(lambda group: memory_without(group, parameters))
 
 
-@lru_cache(maxsize=1)
+@cache
 def shipped_speed() -> Lines:
     """Return the errors of tokens/s with the constants as they ship."""
     runs = [row.run for row in load_speed_table()]
     return speed_lines(predicted(tabulate_runs(runs), measured_speeds(runs), load_speed_constants()))
 
 
-@lru_cache(maxsize=1)
-def left_out_speed() -> Lines:
-    """Return the errors of tokens/s of each source with constants that were fitted to the others.
+@cache
+def judged_left_out() -> Judged:
+    """Return the published speeds, each as constants predict it that were fitted to the other sources.
 
     Where no other source has the stack, a model family, a class of sizes or a card is left out instead.
     """
-    return speed_lines(leave_out(load_speed_table(), load_speed_constants()))
+    return leave_out(load_speed_table(), load_speed_constants())
+
+
+@cache
+def judged_unseen() -> Judged:
+    """Return the published speeds of the sources whose stack no other has, left out whole; NaN those of the others."""
+    return leave_out(load_speed_table(), load_speed_constants(), whole_source, only=alone_with_their_stack())
+
+
+def alone_with_their_stack() -> set[str]:
+    """Return the sources whose stack no other source has."""
+    stacks: dict[str, set[str]] = {}
+    for row in load_speed_table():
+        stacks.setdefault(row.run.recipe.stack, set()).add(row.run.group)
+    return {group for groups in stacks.values() if len(groups) == 1 for group in groups}
+
+
+def left_out_speed() -> Lines:
+    """Return the errors of tokens/s of each source with constants that were fitted to the others."""
+    return speed_lines(judged_left_out())
 
 
 def unseen_speed() -> Lines:
     """Return the errors of the sources whose stack no other has, left out whole."""
-    table = load_speed_table()
-    stacks: dict[str, set[str]] = {}
-    for row in table:
-        stacks.setdefault(row.run.recipe.stack, set()).add(row.run.group)
-    alone = {group for groups in stacks.values() if len(groups) == 1 for group in groups}
-    judged = leave_out(table, load_speed_constants(), whole_source, only=alone)
-    return {key: one for key, one in speed_lines(judged).items() if key.partition("|")[0] in alone}
+    alone = alone_with_their_stack()
+    return {key: one for key, one in speed_lines(judged_unseen()).items() if key.partition("|")[0] in alone}
 
 
 def speed_lines(judged: Judged) -> Lines:

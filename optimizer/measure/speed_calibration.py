@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,23 +96,31 @@ class SpeedFit:
     after: Floats
 
 
-def fit_speed(rows: Sequence[Row], stack: str, constants: SpeedConstants) -> SpeedFit:
+def fit_speed(
+    rows: Sequence[Row], stack: str, constants: SpeedConstants, moved: Sequence[Parameter] | None = None
+) -> SpeedFit:
     """Return the speed of one stack calibrated to its rows, which all have a reading of tokens/s.
 
+    `moved` are the constants to fit, where somebody worked them out already (None: `free_constants` of the rows).
     Raises SolverFailed where the model has no speed for a row.
     """
     runs = lay_out(rows)
     measured = np.array([row.run.readings.tokens_per_s for row in rows], dtype=np.float64)
     cards = sorted({row.machine.gpu.id for row in rows})
     card = np.array([cards.index(row.machine.gpu.id) for row in rows])
-    before = _speed(runs, constants, np.ones(1))
+    before = _speed(runs, constants)
     scales = [_scale(runs, measured / before, card == at, name, constants) for at, name in enumerate(cards)]
-    moved = _constants(runs, stack, constants)
+    moved = free_constants(runs, stack, constants) if moved is None else moved
+
+    @lru_cache(maxsize=1)
+    def parts(*changed: float) -> Mapping[str, Floats]:
+        named = {one.name: value for one, value in zip(moved, changed, strict=True)}
+        return step_parts(runs, with_constants(constants, named))
 
     def predict(values: Mapping[str, float]) -> Floats:
+        # A fit tries each factor with the constants as they were last: the step is then the one of before.
         factors = np.array([values[scale.name] for scale in scales])[card]
-        changed = with_constants(constants, {one.name: values[one.name] for one in moved})
-        return _speed(runs, changed, factors)
+        return _speed_of(runs, parts(*(values[one.name] for one in moved)), factors)
 
     fit = fit_constants([*scales, *moved], predict, measured, deviation=np.full(len(rows), NOISE))
     values = {name: rounded(value) for name, value in fit.values.items()}
@@ -128,6 +137,28 @@ def fit_speed(rows: Sequence[Row], stack: str, constants: SpeedConstants) -> Spe
         before=before,
         after=after,
     )
+
+
+def free_constants(runs: Runs, stack: str, constants: SpeedConstants) -> list[Parameter]:
+    """Return the constants that the rows bear on: those that move the speed of at least one of them.
+
+    They follow from what ran and where, not from how fast it was measured to be.
+    """
+    named = {f"{name}.{stack}": sigma for name, sigma in OF_THE_STACK.items()} | dict(OF_ALL)
+    start = np.log(_speed(runs, constants))
+    found = []
+    for name, sigma in named.items():
+        try:
+            prior = constant(constants, name)
+        except KeyError:
+            continue
+        # A share of what the chip or the link does is at most all of it.
+        high = max(1.0, prior) if name.partition(".")[0].endswith("_efficiency") else math.inf
+        ends = (prior * math.exp(-sigma), min(prior * math.exp(sigma), high))
+        moves = (np.log(_speed(runs, with_constants(constants, {name: end}))) - start for end in ends)
+        if prior > 0 and any(float(np.max(np.abs(move))) >= BEARS for move in moves):
+            found.append(Parameter(name=name, prior=prior, sigma=sigma, high=high))
+    return found
 
 
 def changes_of(
@@ -163,32 +194,19 @@ def _scale(runs: Runs, times: Floats, here: Bools, gpu: str, constants: SpeedCon
     return Parameter(name=gpu, prior=1.0, sigma=sigma, low=FACTORS[0], high=FACTORS[1], start=start, heavy=True)
 
 
-def _constants(runs: Runs, stack: str, constants: SpeedConstants) -> list[Parameter]:
-    """Return the constants that the rows bear on: those that move the speed of at least one of them."""
-    named = {f"{name}.{stack}": sigma for name, sigma in OF_THE_STACK.items()} | dict(OF_ALL)
-    start = np.log(_speed(runs, constants, np.ones(1)))
-    found = []
-    for name, sigma in named.items():
-        try:
-            prior = constant(constants, name)
-        except KeyError:
-            continue
-        # A share of what the chip or the link does is at most all of it.
-        high = max(1.0, prior) if name.partition(".")[0].endswith("_efficiency") else math.inf
-        ends = (prior * math.exp(-sigma), min(prior * math.exp(sigma), high))
-        moves = (np.log(_speed(runs, with_constants(constants, {name: end}), np.ones(1))) - start for end in ends)
-        if prior > 0 and any(float(np.max(np.abs(move))) >= BEARS for move in moves):
-            found.append(Parameter(name=name, prior=prior, sigma=sigma, high=high))
-    return found
+def _speed(runs: Runs, constants: SpeedConstants) -> Floats:
+    """Return tokens/s of the whole job, shape (n,), on cards that nobody calibrated."""
+    return _speed_of(runs, step_parts(runs, constants), np.ones(1))
 
 
-def _speed(runs: Runs, constants: SpeedConstants, factors: Floats) -> Floats:
-    """Return tokens/s of the whole job, shape (n,), of cards that are faster by `factors` as a whole.
+def _speed_of(runs: Runs, parts: Mapping[str, Floats], factors: Floats) -> Floats:
+    """Return tokens/s of the whole job, shape (n,), on cards that are faster by `factors` as a whole.
 
-    To the last digit what `estimate_throughput` expects, without the interval: a fit asks for this at every evaluation.
+    `parts` are the seconds of a step. To the last digit what `estimate_throughput` expects, without its interval: a
+    fit asks for this at every evaluation.
     """
     recipe, machine = runs.recipe, runs.machine
-    step_s = sum((part / factors for part in step_parts(runs, constants).values()), start=np.zeros(1))
+    step_s = sum((part / factors for part in parts.values()), start=np.zeros(1))
     processed_per_s = processed_tokens(recipe) * recipe.grad_accum * (machine.gpu_count * machine.nodes) / step_s
     speed: Floats = processed_per_s / recipe.padding_factor
     return speed

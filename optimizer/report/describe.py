@@ -314,12 +314,14 @@ def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(name, count) for name, count in ordered if count]
 
 
-LIMIT_WORDS: Mapping[str, str] = MappingProxyType({
+LIMIT_WORDS: Mapping[str, str] = MappingProxyType(
+    {
         "nvme": "NVMe",
         "simpler": "a simpler recipe fits",
         "spot_price": "spot no cheaper than on-demand",
         "fallback": "no on-demand machine to fall back on",
-    })
+    }
+)
 """Names of limits that do not read as words."""
 
 

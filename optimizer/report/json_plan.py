@@ -15,6 +15,7 @@ from .json_job import job_object
 from .json_text import Json, JsonObject, exact_or_null, moment, to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from optimizer.search.results import (
@@ -76,8 +77,13 @@ def plan_document(plan: Plan) -> JsonObject:
             {"confidence_ppm": one.confidence_ppm, "cost_usd_micro": one.cost_usd_micro}
             for one in plan.confidence_prices
         ],
-        "action": {},
+        "action": {} if plan.action is None else _action(plan.action),
     }
+
+
+def _action(action: Mapping[str, object]) -> JsonObject:
+    document: JsonObject = dict(action)  # type: ignore[arg-type]  # canonical already: integers, texts, lists, objects
+    return document
 
 
 def _robust(report: RobustReport | None) -> JsonObject | None:

@@ -137,6 +137,13 @@ def format_heading(text: str, aside: str, style: Style) -> str:
     return f"{title}{GAP}{style.paint(shown, Meaning.ASIDE)}" if aside else title
 
 
+def format_headline(title: str, text: str, style: Style) -> list[str]:
+    """Return the title and the choice behind it, on further lines under itself where it is long."""
+    indent = " " * (text_width(title) + len(GAP))
+    first, *more = [style.paint(line.strip(), Meaning.CHOICE) for line in format_paragraph(text, style, indent=indent)]
+    return [f"{style.paint(title, Meaning.HEADING)}{GAP}{first}", *(indent + line for line in more)]
+
+
 def join_sections(sections: Sequence[Sequence[str]]) -> str:
     """Return the sections as one text, a blank line between them; sections without lines are left out."""
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"

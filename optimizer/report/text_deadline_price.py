@@ -31,22 +31,25 @@ def deadline_lines(price: DeadlinePrice | None, stretches: Sequence[DeadlineStre
     columns = [
         Column(title="deadline in"),
         Column(title="cheapest run"),
-        Column(title="an hour more saves", right=True),
+        Column(title="more time saves", right=True),
     ]
     rows = [
         [
-            f"{_clock(one.from_s)} – {_clock(one.to_s)}",
+            f"{span(one.from_s)} – {span(one.to_s)}",
             f"{format_dollars(one.from_usd_micro)} – {format_dollars(one.to_usd_micro)}",
-            format_dollars(one.usd_micro_per_hour),
+            _saving(one),
         ]
         for one in stretches
     ]
     return [*lines, *(format_table(columns, rows, style) if rows else [])]
 
 
-def _clock(seconds: float) -> str:
-    """Return a span to the minute, "4h28m": stretches may be short."""
-    return span(max(60.0, round(seconds / 60.0) * 60.0))
+def _saving(stretch: DeadlineStretch) -> str:
+    """Return "$0.35 an hour"; of a stretch that is over within the hour what all of it saves, "$0.24 in 41m12s"."""
+    length_s = stretch.to_s - stretch.from_s
+    if length_s >= HOUR:
+        return f"{format_dollars(stretch.usd_micro_per_hour)} an hour"
+    return f"{format_dollars(stretch.from_usd_micro - stretch.to_usd_micro)} in {span(max(1.0, length_s))}"
 
 
 def describe_deadline_price(price: DeadlinePrice) -> str:

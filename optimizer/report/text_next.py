@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from optimizer.search.spot.next_step import Action, Reason
 
-from .figures import format_price, format_span
+from .figures import format_price, format_span, plural
 from .table import format_pairs, format_paragraph
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def format_next(answer: NextAnswer, style: Style) -> str:
         for at, offer in enumerate(answer.offers):
             pairs.append(("Start" if at == 0 else "or else", f"{count}{_offer(offer)}"))
     if answer.step.ask_again_s is not None:
-        pairs.append(("Ask again", f"in {format_span(answer.step.ask_again_s)}, or when the machine is lost"))
+        lost = "" if answer.step.action is Action.WAIT else ", or when the machine is lost"
+        pairs.append(("Ask again", f"in {format_span(answer.step.ask_again_s)}{lost}"))
     return "\n".join([*lines, *format_pairs(pairs, style)]) + "\n"
 
 
@@ -40,7 +41,9 @@ def next_sentence(answer: NextAnswer) -> str:
     """Return why the action is what it is, with the slack, the net, and where it would change."""
     step = answer.step
     slack, net = format_span(step.slack_s), format_span(step.net_s)
-    stand = f"{format_span(step.left_s)} left for {format_span(step.need_s)} of machine time"
+    need = f"{format_span(step.need_s)} of machine time"
+    late = f"it passed {format_span(-step.left_s)} ago, and {need} is left"
+    stand = late if step.left_s < 0.0 else f"{format_span(step.left_s)} left for {need}"
     if step.reason is Reason.DONE:
         return "The work is done."
     if step.reason is Reason.LATE:
@@ -54,10 +57,14 @@ def next_sentence(answer: NextAnswer) -> str:
     if step.reason is Reason.WASTE:
         starts = answer.state.starts or 0
         return (
-            f"{starts} starts have been made, and what {step.most_starts} may waste is a tenth of the on-demand cost: "
-            f"on-demand to the end."
+            f"{_were(starts)} started. After {plural(step.most_starts or 0, 'machine')} no spot machine is, so that "
+            "waste stays within a tenth of the on-demand cost: on-demand to the end."
         )
     return f"{_why(answer)} at a slack of {slack} ({stand}){_changes(step)}; the safety net comes at {net}."
+
+
+def _were(starts: int) -> str:
+    return f"{plural(starts, 'machine')} {'was' if starts == 1 else 'were'}"
 
 
 def _why(answer: NextAnswer) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from optimizer.search.results import Candidate, Plan, PlanStatus
 
-from .colour import Meaning
 from .describe import (
     PAID,
     bill_lines,
@@ -44,7 +43,16 @@ from .figures import (
     plural,
 )
 from .objective import describe_objective
-from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table, join_sections
+from .table import (
+    Column,
+    format_heading,
+    format_headline,
+    format_list,
+    format_pairs,
+    format_paragraph,
+    format_table,
+    join_sections,
+)
 from .text_deadline_price import describe_confidence_prices, describe_deadline_price
 from .text_infeasible import format_infeasible
 from .text_rivals import rivals_section
@@ -107,7 +115,7 @@ def _choice_lines(plan: Plan, best: Candidate, style: Style) -> list[str]:
         ("Objective", describe_objective(plan.job.objective)),
     ]
     title = "Best found in the time allowed" if plan.status is PlanStatus.TIME_LIMIT else "Cheapest"
-    return [*_headline(title, headline, style), *format_pairs(pairs, style)]
+    return [*format_headline(title, headline, style), *format_pairs(pairs, style)]
 
 
 def _describe_robust(plan: Plan) -> str:
@@ -122,13 +130,6 @@ def _describe_robust(plan: Plan) -> str:
     more = report.worst_of_least_usd_micro - report.worst_usd_micro
     other = f"the cheapest expected would save {format_dollars(max(less, 0))}"
     return f"{worst}; {other}, and then cost {format_dollars(max(more, 0))} more, or miss a limit"
-
-
-def _headline(title: str, text: str, style: Style) -> list[str]:
-    """Return the title and the choice behind it, on further lines under itself where it is long."""
-    indent = " " * (len(title) + 2)
-    first, *more = [style.paint(line.strip(), Meaning.CHOICE) for line in format_paragraph(text, style, indent=indent)]
-    return [f"{style.paint(title, Meaning.HEADING)}  {first}", *(indent + line for line in more)]
 
 
 def _range(text: str) -> str:
@@ -231,7 +232,9 @@ def _more(candidate: Candidate, best: Candidate) -> str:
     if base == 0:
         return ""
     more = candidate.quote.expected_usd_micro / base - 1
-    return f"+{format_percent(more)}" if abs(more) >= 0.005 else "same"
+    if abs(more) < 0.005:
+        return "same"
+    return f"+{format_percent(more)}" if more > 0.0 else format_percent(more)
 
 
 def _lost_section(plan: Plan, style: Style) -> list[str]:

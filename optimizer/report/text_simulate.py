@@ -27,6 +27,8 @@ NAMES: dict[PolicyName, str] = {
 BOUND = "knowing all beforehand"
 NOT_APPLICABLE = "–"
 LONGEST_LABEL = 40
+JUST_EQUAL = 0.005
+"""Of the gap between greedy and the bound: what reads as 0 %."""
 
 
 def format_simulation(answer: SimulationAnswer, style: Style) -> str:
@@ -59,9 +61,15 @@ def _head(answer: SimulationAnswer, style: Style) -> list[str]:
     ]
     if answer.traces:
         runs = sum(part.comparison.episodes for part in answer.traces)
-        apart = "each window is one" if answer.every_s is None else f"one begins every {format_span(answer.every_s)}"
+        apart = "each window is one" if answer.every_s is None else f"one begins every {_apart(answer, answer.every_s)}"
         pairs.append(("Episodes", f"{plural(runs, 'episode')} of {plural(len(answer.traces), 'trace')}; {apart}"))
     return [format_heading("Spot policies", subject, style), *format_pairs(pairs, style)]
+
+
+def _apart(answer: SimulationAnswer, every_s: float) -> str:
+    """Return the distance of two episodes: as asked for, but whole steps of the trace."""
+    distances = {max(round(every_s / part.step_s), 1) * part.step_s for part in answer.traces if part.step_s}
+    return format_span(distances.pop() if len(distances) == 1 else every_s)
 
 
 def _loss(loss_s: float) -> str:
@@ -110,10 +118,20 @@ def _readings(found: Comparison, style: Style) -> list[str]:
     told = []
     closed = found.gap_closed_fraction
     if closed is not None:
-        told.append(f"The dynamic program closes {format_percent(closed)} of the gap between greedy and {BOUND}.")
+        told.append(_gap_closed(closed))
     if found.bound_micro is None:
         told.append("The deadline leaves no room for the work and a start: every run is late.")
     return [line for one in told for line in format_paragraph(one, style)]
+
+
+def _gap_closed(closed: float) -> str:
+    """Return how the dynamic program stands between greedy and the bound; on a trace unlike its hazards, behind."""
+    share = format_percent(abs(closed))
+    if abs(closed) < JUST_EQUAL:
+        return "The dynamic program saves as much as greedy."
+    if closed < 0.0:
+        return f"The dynamic program saves less than greedy here, by {share} of the gap to {BOUND}."
+    return f"The dynamic program closes {share} of the gap between greedy and {BOUND}."
 
 
 def _legend(answer: SimulationAnswer, style: Style) -> list[str]:

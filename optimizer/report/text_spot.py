@@ -9,7 +9,7 @@ from providers.money import NANO
 
 from .describe import describe_pricing
 from .figures import format_dollars, format_hourly, format_percent, format_span
-from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table
+from .table import Column, format_heading, format_pairs, format_paragraph, format_table
 
 if TYPE_CHECKING:
     from optimizer.search.results import Candidate
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 ROWS = 5
 HOUR_S = 3600.0
-WHO = {
-    "none": "nobody (executor none): a person notices and restarts; there is no net, so the deadline may be missed",
-    "skypilot": "SkyPilot restarts it, in another region if need be; there is no on-demand net",
-    "policy": "a launcher that asks `tunefare next`; on-demand machines keep the deadline",
-}
+NOBODY = "nobody (executor none): a person notices and restarts; there is no net, so the deadline may be missed"
+ELSEWHERE = "SkyPilot restarts it, in another region if need be; there is no on-demand net"
+NOWHERE_ELSE = "SkyPilot restarts it once it is back, as no other region offers it; there is no on-demand net"
+BY_TABLE = "a launcher that asks `tunefare next`; on-demand machines keep the deadline"
+WAITING = "a launcher that starts it again once it is back; without a deadline nothing hurries"
 
 
 def spot_section(candidate: Candidate, style: Style) -> list[str]:
@@ -32,10 +32,10 @@ def spot_section(candidate: Candidate, style: Style) -> list[str]:
     answer = candidate.spot
     if answer is None:
         return []
-    lost = answer.interruptions
     pairs = [
-        ("Who acts", WHO[answer.executor]),
-        ("Lost", f"{lost.expected:.1f} times in a run ({lost.low:.1f} – {lost.high:.1f}), {_rate(answer)}"),
+        ("Who acts", _who(answer)),
+        ("Lost", _lost(answer)),
+        ("Assumed", answer.history),
         ("Time on", _time_on(answer)),
         *_worst(answer),
         ("Checkpoints", _checkpoints(answer.checkpoints)),
@@ -49,11 +49,20 @@ def spot_section(candidate: Candidate, style: Style) -> list[str]:
     ]
 
 
-def _rate(answer: SpotAnswer) -> str:
-    rate = answer.rate_per_hour
-    share = format_percent(answer.available_fraction)
+def _who(answer: SpotAnswer) -> str:
+    if answer.executor == "none":
+        return NOBODY
+    if answer.executor == "policy":
+        return WAITING if answer.policy is None else BY_TABLE
+    return ELSEWHERE if len(answer.failover) > 1 else NOWHERE_ELSE
+
+
+def _lost(answer: SpotAnswer) -> str:
+    lost, rate = answer.interruptions, answer.rate_per_hour
     return (
-        f"{rate.expected:.2g} an hour ({rate.low:.2g} – {rate.high:.2g}), there {share} of the time; {answer.history}"
+        f"{lost.expected:.1f} times in a run ({lost.low:.1f} – {lost.high:.1f}): {rate.expected:.2g} an hour "
+        f"({rate.low:.2g} – {rate.high:.2g}) of a machine that is there {format_percent(answer.available_fraction)} "
+        "of the time"
     )
 
 
@@ -63,7 +72,7 @@ def _time_on(answer: SpotAnswer) -> str:
         parts.append(f"on-demand {format_span(answer.on_demand_s)}")
     if answer.waiting_s > 0.0:
         parts.append(f"waiting {format_span(answer.waiting_s)}")
-    return f"{', '.join(parts)}; {format_span(answer.wasted_s)} of it restarts and lost work (means)"
+    return f"{', '.join(parts)} on average; {format_span(answer.wasted_s)} of it is starts and lost work"
 
 
 def _worst(answer: SpotAnswer) -> list[tuple[str, str]]:
@@ -74,8 +83,14 @@ def _worst(answer: SpotAnswer) -> list[tuple[str, str]]:
 
 
 def _checkpoints(advice: CheckpointAdvice) -> str:
-    how = "chosen: it wastes least" if advice.chosen else f"as stated; {format_span(advice.best_every_s)} wastes least"
-    said = f"every {format_span(advice.every_s)} ({how}), {format_percent(advice.waste_fraction)} of spot time wasted"
+    every, best = format_span(advice.every_s), format_span(advice.best_every_s)
+    if not advice.chosen:
+        how = f"as stated; {best} wastes least"
+    elif advice.every_s > 1.05 * advice.best_every_s:
+        how = f"chosen; {best} would waste least, but is too often to be worth it"
+    else:
+        how = "chosen: it wastes least"
+    said = f"every {every} ({how}), {format_percent(advice.waste_fraction)} of spot time wasted"
     if advice.waste_on_notice_fraction is not None:
         said += (
             f"; writing one on the {advice.notice_s:.0f} s notice instead wastes "
@@ -108,10 +123,10 @@ def _policy_lines(answer: SpotAnswer, style: Style) -> list[str]:
         return []
     columns = [
         Column(title="time left", right=True),
-        Column(title="slack now", right=True, optional=True),
-        Column(title="spot gone: wait above", right=True),
-        Column(title="spot there: start above", right=True),
-        Column(title="on-demand: back to spot above", right=True),
+        Column(title="slack on course", right=True),
+        Column(title="wait for spot", right=True),
+        Column(title="start on spot", right=True),
+        Column(title="back to spot", right=True),
     ]
     rows = []
     for at in range(ROWS):
@@ -126,21 +141,30 @@ def _policy_lines(answer: SpotAnswer, style: Style) -> list[str]:
                 _from(table, "on_demand_up", left_s, HOUR_S),
             ]
         )
+    lead = (
+        "What to do by the slack, which is the time left less the work left: with more of it than here wait for spot "
+        "(just lost), start on it, or go back to it from on-demand (there for an hour); with less go on-demand."
+    )
     net = (
-        f"Slack is the time left less the work left. Safety net: a spot machine is left for on-demand at "
-        f"{format_span(table.net_spot_s)} of slack, and nothing else is started at {format_span(table.net_idle_s)}. "
+        f"Safety net: at {format_span(table.net_spot_s)} of slack a spot machine is left for an on-demand one, and at "
+        f"{format_span(table.net_idle_s)} nothing but on-demand is started. "
         "It relies on on-demand machines being there then."
     )
-    costs = [
-        f"done {format_span(problem.deadline_s - deadline_s)} sooner: {format_dollars(micro)}"
-        for deadline_s, micro in answer.deadline_costs[:-1]
-    ]
     return [
         "",
+        *format_paragraph(lead, style),
         *format_table(columns, rows, style),
         *format_paragraph(net, style),
-        *(format_list([f"A shorter deadline costs more: {'; '.join(reversed(costs))}."], style) if costs else []),
+        *_earlier(answer, problem.deadline_s, style),
     ]
+
+
+def _earlier(answer: SpotAnswer, deadline_s: float, style: Style) -> list[str]:
+    costs = [
+        f"{format_span(deadline_s - earlier_s)} earlier {format_dollars(micro)}"
+        for earlier_s, micro in reversed(answer.deadline_costs[:-1])
+    ]
+    return format_paragraph(f"Earlier deadlines cost more: {', '.join(costs)}.", style) if costs else []
 
 
 def _from(table: PolicyTable, context: str, left_s: float, age_s: float) -> str:

@@ -23,7 +23,16 @@ from .describe import (
     mark_offer,
 )
 from .figures import format_dollars, format_range, format_span, format_span_range, plural
-from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table, join_sections
+from .table import (
+    Column,
+    format_heading,
+    format_headline,
+    format_list,
+    format_pairs,
+    format_paragraph,
+    format_table,
+    join_sections,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +70,6 @@ def _base_section(study: Study, style: Style) -> list[str]:
         possible = format_share(study.scenarios - study.nothing_fits, study.scenarios)
         verdict = f"{style.paint('Nothing fits', Meaning.BROKEN)}  there is no plan to study"
         return [verdict, *format_paragraph(f"In {possible} of the scenarios something would keep every limit.", style)]
-    title = style.paint("The plan's choice", Meaning.HEADING)
     pairs = [
         ("Cost", _cost(base)),
         ("Time", _time(base)),
@@ -69,7 +77,7 @@ def _base_section(study: Study, style: Style) -> list[str]:
         ("Cheapest", f"in {format_share(base.best, study.scenarios)} of the scenarios"),
         ("Regret", _regret(base)),
     ]
-    return [f"{title}  {style.paint(_name(base), Meaning.CHOICE)}", *format_pairs(pairs, style)]
+    return [*format_headline("The plan's choice", _name(base), style), *format_pairs(pairs, style)]
 
 
 def _cost(outcome: Outcome) -> str:
@@ -118,7 +126,7 @@ def _alternatives_section(study: Study, style: Style, *, verbose: bool) -> list[
     entries.sort(key=lambda one: -one.best)
     mixed = len({one.candidate.offer.pricing_model for one in entries}) > 1
     columns = [
-        Column(title="best in", right=True),
+        Column(title="best", right=True),
         Column(title="provider", shrinks=True, smallest=5),
         Column(title="region", shrinks=True, smallest=5),
         Column(title="machine", shrinks=True, smallest=15),
@@ -126,7 +134,7 @@ def _alternatives_section(study: Study, style: Style, *, verbose: bool) -> list[
         Column(title="recipe"),
         Column(title="cost", right=True),
         Column(title="90 %", right=True),
-        Column(title="in time", right=True),
+        Column(title="sure", right=True),
         Column(title=""),
     ]
     rows = [

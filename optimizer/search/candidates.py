@@ -15,7 +15,9 @@ import numpy as np
 from .constraints import BUDGET, bit
 from .cost import MICRO, Rates, disk_micro_per_s, egress_micro, expected_micro, hidden_share_micro, high_micro
 from .pareto import undominated
+from .spot.availability import HOUR_S
 from .spot.problem import POLL_S, WASTE_ALLOWED
+from .spot_share import OLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,11 +102,35 @@ def _billed(market: Market, *, place: Ints, hardware: Ints) -> Bills:
     rates = rates_at(market, place, hardware)
     expected_s, high_s = market.hardware.expected_s[hardware], market.hardware.high_s[hardware]
     expected = expected_micro(rates, expected_s)
+    if market.has_net:
+        bounded = market.bounded[market.places.offer[place]]
+        by_second = replace(rates, increment_s=np.ones(bounded.shape), minimum_s=np.zeros(bounded.shape))
+        _, over = left_of_rentals(market, place, hardware)
+        expected = np.where(bounded, expected_micro(by_second, expected_s) + np.rint(over), expected)
     high = np.maximum(high_micro(rates, expected_s, high_s), expected)
     if market.has_net:
-        spot = market.offers.spot[market.places.offer[place]]
-        high = np.where(spot, np.maximum(worst_micro(market, rates, place, hardware), expected), high)
+        worst = np.maximum(worst_micro(market, rates, place, hardware), expected)
+        high = np.where(bounded, worst, high)
     return Bills(place=place, hardware=hardware, expected_micro=expected, high_micro=high)
+
+
+def left_of_rentals(market: Market, place: Ints, hardware: Ints) -> tuple[Floats, Floats]:
+    """Return what billing by the increment adds to runs under a policy: instance-seconds and micro-dollars, means.
+
+    Shape (n,), NaN for places without a net. Every rental ends half an increment early on average; one ends with each
+    machine that is lost, and one with the run.
+    """
+    offers, rows, offer = market.offers, market.hardware, market.places.offer[place]
+    rate_per_s = np.array([one.expected.rate_per_hour for one in offers.priors])[offers.prior[offer]] / HOUR_S
+    on_spot = rows.on_spot_fraction[hardware]
+    losses = OLDER * rate_per_s * on_spot * rows.held_fraction[hardware] * rows.expected_s[hardware]
+    # By the second nothing is left over: what is paid for is whole seconds anyway.
+    left_s = market.places.nodes[place] * (offers.increment_s - 1.0)[offer] / 2.0
+    net = np.maximum(market.fallback[offer], 0)
+    net_left_s = market.places.nodes[place] * (offers.increment_s - 1.0)[net] / 2.0
+    # How much is done on-demand is about how often that is where the run ends.
+    spot_s, net_s = (on_spot + losses) * left_s, (1.0 - on_spot) * net_left_s
+    return spot_s + net_s, spot_s * offers.price_micro_per_s[offer] + net_s * market.fallback_micro_per_s[offer]
 
 
 def worst_micro(market: Market, rates: Rates, place: Ints, hardware: Ints) -> Floats:
@@ -152,7 +178,9 @@ def _price_by_the_clock(market: Market, offer: Ints, hardware: Ints) -> Floats:
     spot_micro = market.offers.price_micro_per_s[offer]
     fallback_micro = market.fallback_micro_per_s[offer]
     share = market.hardware.on_spot_fraction[hardware]
-    mixed = np.where(share < 1.0, share * spot_micro + (1.0 - share) * fallback_micro, spot_micro)
+    # Without a machine to fall back on (near misses look at such spot) all of it is spot.
+    both = share * spot_micro + (1.0 - share) * fallback_micro
+    mixed = np.where((share < 1.0) & market.bounded[offer], both, spot_micro)
     price: Floats = mixed * market.hardware.held_fraction[hardware]
     return price
 

@@ -14,7 +14,7 @@ from .constraints import SIMPLER
 from .results import PlanStatus
 from .robust import at_worst, held_at_worst
 from .solve import Columns, Quota, Solution, solve
-from .spot_shortlist import not_confident, refined
+from .spot_shortlist import MOST_DRAWN, Shortlist, alike, not_confident
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,20 +56,48 @@ def settle(market: Market, quotas: Sequence[Quota] = (), *, robust: bool = False
 
 
 def _settled(market: Market, quotas: Sequence[Quota], *, robust: bool) -> tuple[Bills, Solution]:
-    """Return the bills that were chosen from, and the choice, whose spot bills keep the confidence asked for."""
+    """Return the bills that were chosen from, and the choice, whose spot bills are exact and as sure as asked for."""
+
+    def seen(bills: Bills) -> Bills:
+        return at_worst(market, bills) if robust else bills
+
     affordable, _ = affordable_bills(market)
-    bills = refined(market, affordable)
     if robust:
-        bills = bills.take(~over_budget(market.job, at_worst(market, bills)))
+        affordable = affordable.take(~over_budget(market.job, seen(affordable)))
+    shortlist = Shortlist(market, affordable, seen=seen)
+    shortlist.start()
+    # A sweep under quotas may need more than the shortlist; one run does only where nothing of it will do.
+    everything = market.job.runs > 1
+    left = np.ones_like(shortlist.exact)
+    misses = 0
     while True:
-        solution = choose(market, at_worst(market, bills) if robust else bills, quotas)
-        chosen = np.array([at for at, _ in solution.chosen], dtype=np.int64)
-        failed = not_confident(market, bills, chosen)
-        if not failed.any():
-            return bills, solution
-        kept = np.ones(bills.count, dtype=np.bool_)
-        kept[chosen[failed]] = False
-        bills = bills.take(kept)
+        rows = np.flatnonzero(left if everything else left & shortlist.exact)
+        solution = choose(market, seen(shortlist.bills.take(rows)), quotas)
+        if not solution.chosen and not everything:
+            everything = True
+            continue
+        chosen = rows[np.array([at for at, _ in solution.chosen], dtype=np.int64)]
+        ranked = chosen[~shortlist.exact[chosen]]
+        failed = chosen[not_confident(market, shortlist.bills, chosen)]
+        if ranked.size == 0 and failed.size == 0:
+            return _exact(shortlist, rows, solution)
+        misses += 1
+        if ranked.size:
+            shortlist.work_out(ranked)
+            if misses >= MOST_DRAWN:
+                left &= shortlist.exact
+        if failed.size:
+            left &= ~alike(market, shortlist.bills, failed)
+            if misses >= MOST_DRAWN:
+                left &= ~market.offers.spot[market.places.offer[shortlist.bills.place]]
+
+
+def _exact(shortlist: Shortlist, rows: Ints, solution: Solution) -> tuple[Bills, Solution]:
+    """Return of the bills `rows` those that are exact, and a choice among `rows` as one among these."""
+    exact = shortlist.exact[rows]
+    position = np.cumsum(exact) - 1
+    chosen = tuple((int(position[at]), runs) for at, runs in solution.chosen)
+    return shortlist.bills.take(rows[exact]), replace(solution, chosen=chosen)
 
 
 def choose(market: Market, bills: Bills, quotas: Sequence[Quota] = ()) -> Solution:

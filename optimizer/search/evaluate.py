@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,10 +18,11 @@ from .cost import Bill, quote
 from .physics_rows import evaluate_runs
 from .price_age import price_sigma
 from .results import Evaluation
-from .showing import memory_reading, speed_reading
+from .showing import estimate_of, memory_reading, speed_reading
 from .spot.availability import HOUR_S
 from .spot.interruption_classes import availability_for
-from .spot_rows import SpotColumns, spot_columns, spot_times
+from .spot_answers import clock_without_net, held_parts, lost_parts
+from .spot_rows import spot_columns, spot_times
 from .spot_simulated import DRAWN_RUNS, Draws, drawn_without_net
 
 if TYPE_CHECKING:
@@ -58,21 +60,12 @@ def evaluate_one(
     if not np.isfinite(physics.finish_s[0]):
         raise KnowledgeMissing(f"the speed of {machine.gpu.id} is unknown: the GPU table lacks its figures")
     spot = offer is not None and offer.pricing_model is PricingModel.SPOT
-    lost = _on_spot(job, physics, offer) if offer is not None and spot else None
+    lost = _on_spot(job, physics, offer, now) if offer is not None and spot else None
     total = physics.duration.total
     speed = speed_reading(physics.speed)
-    bases = [speed.tokens_per_s.basis, Basis(job.basis), *([Basis.ASSUMED] if spot else [])]
-    duration = Estimate(
-        low=float(total.low[0] if lost is None else lost.low_s[0]),
-        expected=float(total.expected[0] if lost is None else lost.expected_s[0]),
-        high=float(total.high[0] if lost is None else lost.high_s[0]),
-        basis=weakest(bases),
-    )
+    basis = weakest([speed.tokens_per_s.basis, Basis(job.basis)])
+    stays = estimate_of(total, basis)
     parts_s = {name: float(part[0]) for name, part in physics.duration.parts_s.items()}
-    held = 1.0 if lost is None else float(lost.held_fraction[0])
-    if lost is not None:
-        parts_s["interruptions"] = max(held * duration.expected - sum(parts_s.values()), 0.0)
-        parts_s["waiting"] = duration.expected - sum(parts_s.values())
     memory = memory_reading(physics.memory, usable_bytes=machine.gpu.usable_bytes)
     host = machine.host_ram_bytes
     return Evaluation(
@@ -82,10 +75,10 @@ def evaluate_one(
         recipe=recipe,
         memory=memory,
         speed=speed,
-        duration_s=duration,
-        duration_parts_s=parts_s,
-        finish_s_at_confidence=float(physics.finish_s[0] if lost is None else lost.finish_s[0]),
-        finish_probability_ppm=_finish_probability_ppm(job, physics, now, offer=offer if spot else None),
+        duration_s=stays if lost is None else lost.duration_s,
+        duration_parts_s=parts_s if lost is None else lost.parts_s,
+        finish_s_at_confidence=float(physics.finish_s[0]) if lost is None else lost.finish_s,
+        finish_probability_ppm=_finish_probability_ppm(job, physics, now) if lost is None else lost.probability_ppm,
         quote=None
         if offer is None
         else quote(
@@ -94,9 +87,9 @@ def evaluate_one(
                 machine=machine,
                 offer=offer,
                 terms=terms or BillingTerms(),
-                duration=duration,
-                parts_s={name: part for name, part in parts_s.items() if name != "waiting"},
-                held_fraction=held,
+                duration=stays if lost is None else lost.billed_s,
+                parts_s=parts_s if lost is None else lost.parts_s,
+                held_fraction=1.0 if lost is None else lost.held_fraction,
                 now=now,
             ),
             overheads=job.overheads,
@@ -108,7 +101,7 @@ def evaluate_one(
         fits=memory.needed.high <= memory.usable_bytes,
         fits_expected=max(memory.required.expected, memory.load_required.expected) <= memory.usable_bytes,
         host_fits=None if host is None else memory.host.high <= host,
-        checkpoint_every_s=float((physics.checkpoint_every_s if lost is None else lost.every_s)[0]),
+        checkpoint_every_s=float(physics.checkpoint_every_s[0]) if lost is None else lost.every_s,
     )
 
 
@@ -133,7 +126,7 @@ def _bill(
         low_s=duration.low,
         expected_s=duration.expected,
         high_s=duration.high,
-        parts_s=parts_s,
+        parts_s={name: part for name, part in parts_s.items() if name != "waiting"},
         price_sigma=price_sigma(
             price_class=offer.price_class,
             pricing_model=offer.pricing_model,
@@ -145,21 +138,49 @@ def _bill(
     )
 
 
-def _on_spot(job: Job, physics: PhysicsRows, offer: Offer) -> SpotColumns:
-    """Return the times of one run on a spot machine, without a net: nothing is known of where else it could go."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OnSpot:
+    """One run on a spot machine, by the clock, seconds; `billed_s` is what its bill is made from."""
+
+    billed_s: Estimate
+    duration_s: Estimate
+    parts_s: dict[str, float]
+    held_fraction: float
+    finish_s: float
+    probability_ppm: int | None
+    every_s: float
+
+
+def _on_spot(job: Job, physics: PhysicsRows, offer: Offer, now: datetime) -> _OnSpot:
+    """Return one run on a spot machine, without a net: nothing is known of where else it could go."""
     prior = availability_for(provider=offer.provider, region=offer.region, instance_type=offer.instance_type)
     first = np.zeros(1, dtype=np.int64)
-    return spot_columns(job, physics, first, prior=first, priors=(prior,), regions=first + 1, left_s=None)
+    columns = spot_columns(job, physics, first, prior=first, priors=(prior,), regions=first + 1, left_s=None)
+    times = spot_times(job, physics, first, np.array([prior.expected.rate_per_hour / HOUR_S]))
+    left_s = None if job.deadline_at is None else (job.deadline_at - now).total_seconds()
+    drawn = None
+    if left_s is not None:
+        drawn = drawn_without_net(job, times, prior, Draws(runs=DRAWN_RUNS), left_s=left_s)
+    low, expected, high = (float(one[0]) for one in (columns.low_s, columns.expected_s, columns.high_s))
+    ranked = Estimate(low=low, expected=expected, high=high, basis=Basis.ASSUMED)
+    duration, finish_s = clock_without_net(ranked, float(columns.finish_s[0]), drawn)
+    parts = {name: float(part[0]) for name, part in physics.duration.parts_s.items()}
+    held = held_parts(parts, times, repeated=job.overheads.failed_run_multiplier)
+    held_fraction = float(columns.held_fraction[0])
+    return _OnSpot(
+        billed_s=ranked,
+        duration_s=duration,
+        parts_s=lost_parts(held, expected_s=expected, held_fraction=held_fraction),
+        held_fraction=held_fraction,
+        finish_s=finish_s,
+        probability_ppm=None if drawn is None else drawn.finish_probability_ppm,
+        every_s=float(columns.every_s[0]),
+    )
 
 
-def _finish_probability_ppm(job: Job, physics: PhysicsRows, now: datetime, *, offer: Offer | None) -> int | None:
-    """Return the chance of ending by the deadline in millionths; `offer` is the spot machine, if it is one."""
+def _finish_probability_ppm(job: Job, physics: PhysicsRows, now: datetime) -> int | None:
+    """Return the chance of ending by the deadline in millionths on machines that stay; None without a deadline."""
     if job.deadline_at is None:
         return None
     left_s = (job.deadline_at - now).total_seconds()
-    if offer is None:
-        return round(float(physics.duration.probability_within(left_s)[0]) * 1e6)
-    prior = availability_for(provider=offer.provider, region=offer.region, instance_type=offer.instance_type)
-    rate_per_s = np.array([prior.expected.rate_per_hour / HOUR_S])
-    times = spot_times(job, physics, np.zeros(1, dtype=np.int64), rate_per_s)
-    return drawn_without_net(job, times, prior, Draws(runs=DRAWN_RUNS), left_s=left_s).finish_probability_ppm
+    return round(float(physics.duration.probability_within(left_s)[0]) * 1e6)

@@ -72,6 +72,12 @@ class Market:
         return follows_policy(self.job)
 
     @property
+    def bounded(self) -> Bools:
+        """Which offers are spot under a policy with an on-demand machine to fall back on, shape (offers,)."""
+        bounded: Bools = self.offers.spot & (self.fallback >= 0) & self.has_net
+        return bounded
+
+    @property
     def fallback_micro_per_s(self) -> Floats:
         """Price of the on-demand machine to fall back on, micro-dollars per second, shape (offers,); NaN for none."""
         price = self.offers.price_micro_per_s[np.maximum(self.fallback, 0)]

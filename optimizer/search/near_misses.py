@@ -22,6 +22,7 @@ from .candidates import (
 from .constraints import BUDGET, FIXED, HARDWARE_LIMITS, LIMITS, PLACE_LIMITS, SIMPLER, Slack, bit, names_of
 from .market import survey
 from .pareto import undominated
+from .spot_shortlist import unsure_as_late
 from .ways_out import another_loss, near_miss_at, too_small
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def near_misses(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datet
     breaks a single limit that can be relaxed, the cheapest of those that break the fewest is told too, with all of its
     limits. For a job that fits no machine, a recipe that does.
     """
-    market = all_runs_alike(survey(job, snapshot, tables, now=now, wide=True))
+    market = unsure_as_late(all_runs_alike(survey(job, snapshot, tables, now=now, wide=True)))
     found = _ways_out(market)
     if not _one_is_enough(found) and SIMPLER in market.hardware.slacks:
         lifted = _ways_out(market.without(SIMPLER))

@@ -139,7 +139,13 @@ def _ends(settled: Settlement, at: int | None) -> tuple[int, int]:
 
 def _robust_notes(plain: Settlement, choices: tuple[Candidate, ...], *, robust: bool) -> tuple[str, ...]:
     at = _first(plain)
-    if not robust or choices or at is None:
+    if robust and choices:
+        told = (
+            "The choice is the cheapest at the unfavourable end of all that is uncertain (--robust); the others are "
+            "compared by expected cost, and some may cost less."
+        )
+        return (told,)
+    if not robust or at is None:
         return ()
     best = candidate_at(plain.market, int(plain.bills.place[at]), int(plain.bills.hardware[at]))
     said = (

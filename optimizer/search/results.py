@@ -232,6 +232,8 @@ class Plan:
     """What being surer of the deadline costs."""
     robust: RobustReport | None = None
     """What the choice gives up to hold over the whole interval; None unless it was asked to."""
+    action: Mapping[str, object] | None = None
+    """What the plan asks leave for (`tunefare.action/v1`), for the budget gate; None where it chose nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,9 +33,8 @@ def held_at_worst(market: Market) -> Market:
     if job.deadline_at is None:
         return market
     left_s = (job.deadline_at - market.now).total_seconds()
-    # Under a policy the clock does not matter, but whether the net can hold: that is what its finish time says.
-    slow_s = rows.finish_s if market.has_net else rows.high_s
-    late = np.where(np.maximum(rows.finish_s, slow_s) > left_s, bit(DEADLINE), 0)
+    # Under a policy, which may wait until the deadline, the high end is when the net must hold.
+    late = np.where(np.maximum(rows.finish_s, rows.high_s) > left_s, bit(DEADLINE), 0)
     return replace(market, hardware=replace(rows, broken=rows.broken | late))
 
 
@@ -57,8 +56,8 @@ def corner_micro(market: Market, bills: Bills) -> Floats:
     corner = expected_micro(dearest, market.hardware.high_s[bills.hardware])
     if not market.has_net:
         return corner
-    spot = market.offers.spot[market.places.offer[bills.place]]
-    return np.where(spot, worst_micro(market, rates, bills.place, bills.hardware), corner)
+    bounded = market.bounded[market.places.offer[bills.place]]
+    return np.where(bounded, worst_micro(market, rates, bills.place, bills.hardware), corner)
 
 
 def corner_of(market: Market, place: int, hardware: int) -> int:

@@ -74,14 +74,16 @@ def candidate_at(market: Market, place: int, hardware: int, *, runs: int = 1) ->
         speed=speed,
         duration_s=duration if lost is None else lost.duration_s,
         duration_parts_s=parts_s if lost is None else lost.parts_s,
-        finish_s_at_confidence=float(rows.finish_s[hardware]),
+        finish_s_at_confidence=float(rows.finish_s[hardware]) if lost is None else lost.finish_s,
         finish_probability_ppm=(
             _finish_probability_ppm(market, at) if lost is None else lost.answer.finish_probability_ppm
         ),
         quote=cost,
         quality=market.tables.matrices.quality(recipe.tuning.value, recipe.bits),
         complexity=market.tables.matrices.complexity(recipe.tuning.value, recipe.bits),
-        slacks=_slacks(market, hardware, offer_at, high_micro=high_micro),
+        slacks=_slacks(
+            market, hardware, offer_at, high_micro=high_micro, finish_s=None if lost is None else lost.finish_s
+        ),
         checkpoint_every_s=float(rows.every_s[hardware]),
         spot=None if lost is None else lost.answer,
     )
@@ -170,9 +172,12 @@ def _finish_probability_ppm(market: Market, at: np.ndarray[tuple[int], np.dtype[
     return round(float(duration_at(market.physics.duration, at).probability_within(left_s)[0]) * 1e6)
 
 
-def _slacks(market: Market, hardware: int, offer: int, *, high_micro: int) -> dict[str, float]:
+def _slacks(market: Market, hardware: int, offer: int, *, high_micro: int, finish_s: float | None) -> dict[str, float]:
+    """Return the slack of every limit; `finish_s` is the finish time of a spot candidate, closer than its column."""
     margins = {name: float(slack.margin[hardware]) for name, slack in market.hardware.slacks.items()}
     margins |= {name: float(slack.margin[offer]) for name, slack in market.places.slacks.items()}
+    if finish_s is not None and "deadline" in margins:
+        margins["deadline"] = float(market.hardware.slacks["deadline"].allowed[hardware]) - finish_s
     allowed = budget_micro(market.job)
     if allowed is not None:
         margins[BUDGET] = float(allowed - high_micro * market.job.runs)

@@ -30,6 +30,9 @@ REL_GAP = 1e-9
 UNIT_MICRO = 1000.0
 """The solver counts thousandths of a dollar: it forgives 1e-6 in a row and in the objective, and a micro-dollar, the
 smallest difference there is, must stay well above that."""
+NARROWER = (0.0, 1e-7, 1e-6, 4e-6)
+"""Shares of a budget by which it is narrowed, try after try, where the solver's plan exceeds it: it takes 0.999999 for
+one, which times thousands of dollars is more than a micro-dollar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +95,16 @@ def solve(
     kept = worth_solving(columns)
     if kept.size == 0:
         return Solution(status=PlanStatus.INFEASIBLE, chosen=(), gap_ppm=0, columns=0)
-    result = _milp(columns, kept, runs=runs, budget_micro=budget_micro, quotas=quotas, time_limit_s=time_limit_s)
+    result = _within_budget(
+        columns, kept, runs=runs, budget_micro=budget_micro, quotas=quotas, time_limit_s=time_limit_s
+    )
     # 0 optimal, 1 time or iteration limit (x is the incumbent, if there is one), 2 infeasible.
     if result.status == 2 or (result.status == 1 and result.x is None):
         status = PlanStatus.INFEASIBLE if result.status == 2 else PlanStatus.TIME_LIMIT
         return Solution(status=status, chosen=(), gap_ppm=0, columns=int(kept.size))
     if result.status not in (0, 1) or result.x is None:
         raise SolverFailed(f"the solver ended with status {result.status}: {result.message}")
-    counts = {int(kept[k]): round(value) for k, value in enumerate(result.x) if round(value)}
+    counts = _counts(kept, result)
     _verify(columns, counts, runs=runs, budget_micro=budget_micro, quotas=quotas)
     gap_ppm = _gap_ppm(columns, counts, result)
     status = PlanStatus.OPTIMAL if result.status == 0 else PlanStatus.TIME_LIMIT
@@ -137,6 +142,36 @@ def _staircase(columns: Columns, members: Ints) -> Ints:
     return np.sort(members[order[fresh]])
 
 
+def _within_budget(
+    columns: Columns,
+    kept: Ints,
+    *,
+    runs: int,
+    budget_micro: int | None,
+    quotas: Sequence[Quota],
+    time_limit_s: float,
+) -> OptimizeResult:
+    """Return the solver's answer, asked again with a slightly narrower budget where its plan exceeds the budget."""
+    allowed = budget_micro
+    for share in (*NARROWER, None):
+        result = _milp(columns, kept, runs=runs, budget_micro=allowed, quotas=quotas, time_limit_s=time_limit_s)
+        if budget_micro is None or result.x is None or share is None:
+            break
+        over = _high_micro(columns, _counts(kept, result)) - budget_micro
+        if over <= 0:
+            break
+        allowed = max(0, budget_micro - over - int(share * budget_micro))
+    return result
+
+
+def _counts(kept: Ints, result: OptimizeResult) -> dict[int, int]:
+    return {int(kept[k]): round(value) for k, value in enumerate(result.x) if round(value)}
+
+
+def _high_micro(columns: Columns, counts: dict[int, int]) -> int:
+    return sum(int(columns.high_micro[k]) * count for k, count in counts.items())
+
+
 def _milp(
     columns: Columns,
     kept: Ints,
@@ -172,7 +207,7 @@ def _verify(
     if any(count < 0 for count in counts.values()) or sum(counts.values()) != runs:
         raise SolverFailed(f"the solver assigned {sum(counts.values())} of {runs} runs")
     if budget_micro is not None:
-        high = sum(int(columns.high_micro[k]) * count for k, count in counts.items())
+        high = _high_micro(columns, counts)
         if high > budget_micro:
             raise SolverFailed(f"the solver's plan may cost {high} micro-dollars, the budget is {budget_micro}")
     for row, quota in enumerate(quotas):

@@ -22,6 +22,7 @@ from .spot_candidates import (
     moments_of,
     net_of,
     rate_of,
+    rounding_of,
 )
 from .spot_policies import drawn_runs, exact_micro, solution_of
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from .spot.dynamic_program import SpotSolution
     from .spot_candidates import SpotRun
     from .spot_policies import PolicyRuns
+    from .spot_rows import SpotTimes
+    from .spot_simulated import Drawn
 
 MOST_DEADLINES = 8
 """Shorter deadlines whose cost a plan shows."""
@@ -45,53 +48,72 @@ class SpotShown:
     duration_s: Estimate
     parts_s: Mapping[str, float]
     """Sum to `duration_s.expected`."""
+    finish_s: float
+    """Within which the run ends at the confidence asked for."""
     answer: SpotAnswer
 
 
 def shown(run: SpotRun, bill: Bill) -> SpotShown:
     """Return a spot candidate with its bill: `bill` holds terms, price and disk; its times are those of the row."""
-    return _under_policy(run, bill) if run.market.has_net else _in_closed_form(run, bill)
+    return _under_policy(run, bill) if run.has_net else _in_closed_form(run, bill)
 
 
-def held_parts(run: SpotRun) -> dict[str, float]:
-    """Return what a machine is held for while nothing goes wrong, median seconds by cause."""
+def held_parts(parts_s: Mapping[str, float], times: SpotTimes, *, repeated: float) -> dict[str, float]:
+    """Return what a machine is held for while nothing goes wrong, median seconds by cause.
+
+    `parts_s` are those of a machine that stays, `repeated` how often work is done on average.
+    """
+    writes = float(times.machine_s[0] - times.work_s[0])
+    # Work done again is a share of everything that scales; the checkpoints of a spot run are counted whole.
+    again = (repeated - 1.0) * (parts_s["train"] + parts_s["evaluation"])
+    return {**parts_s, "checkpoints": writes, "failed_runs": again}
+
+
+def lost_parts(held: Mapping[str, float], *, expected_s: float, held_fraction: float) -> dict[str, float]:
+    """Return the parts of a run without a net: what is held, what is done again, waits; they sum to `expected_s`."""
+    again = max(held_fraction * expected_s - sum(held.values()), 0.0)
+    return {**held, "interruptions": again, "waiting": expected_s - sum(held.values()) - again}
+
+
+def clock_without_net(ranked: Estimate, finish_s: float, drawn: Drawn | None) -> tuple[Estimate, float]:
+    """Return the time by the clock without a net, and the finish time at the confidence asked for: both as drawn.
+
+    What the columns say (`ranked`, `finish_s`) holds where nothing was drawn, and for runs that never end.
+    """
+    if drawn is None:
+        return ranked, finish_s
+    high = drawn.high_s if np.isfinite(drawn.high_s) else ranked.high
+    low, expected = min(drawn.low_s, ranked.expected), ranked.expected
+    duration = Estimate(low=low, expected=expected, high=max(high, expected), basis=Basis.ASSUMED)
+    return duration, drawn.finish_s if np.isfinite(drawn.finish_s) else finish_s
+
+
+def _held(run: SpotRun) -> dict[str, float]:
     row = int(run.market.hardware.row[run.hardware])
     parts = {name: float(part[row]) for name, part in run.market.physics.duration.parts_s.items()}
-    writes = float(run.times.machine_s[0] - run.times.work_s[0])
-    repeated = run.job.overheads.failed_run_multiplier
-    # Work done again is a share of everything that scales; the checkpoints of a spot run are counted whole.
-    again = (repeated - 1.0) * (parts["train"] + parts["evaluation"])
-    return {**parts, "checkpoints": writes, "failed_runs": again}
+    return held_parts(parts, run.times, repeated=run.job.overheads.failed_run_multiplier)
 
 
 def _in_closed_form(run: SpotRun, bill: Bill) -> SpotShown:
     market, row = run.market, run.hardware
     moments = moments_of(run)
-    held = held_parts(run)
-    lost_s = max(bill.held_fraction * bill.expected_s - sum(held.values()), 0.0)
-    parts = {**held, "interruptions": lost_s, "waiting": (1.0 - bill.held_fraction) * bill.expected_s}
+    # Without a deadline nothing hangs on the tail: the columns will do unless draws are asked for.
+    drawn = None if run.left_s is None and market.draws is None else drawn_of(run)
+    parts = lost_parts(_held(run), expected_s=bill.expected_s, held_fraction=bill.held_fraction)
+    ranked = Estimate(low=bill.low_s, expected=bill.expected_s, high=bill.high_s, basis=Basis.ASSUMED)
+    duration, finish_s = clock_without_net(ranked, float(market.hardware.finish_s[row]), drawn)
     cost = quote(
         replace(bill, parts_s={name: part for name, part in parts.items() if name != "waiting"}),
         overheads=run.job.overheads,
         runs=run.job.runs,
         storage=market.tables.storage,
     )
-    rows = market.hardware
-    drawn = drawn_of(run)
-    # A run that never ends has no time to show: what the closed form says of it is long enough.
-    high_s = drawn.high_s if np.isfinite(drawn.high_s) else float(rows.high_s[row])
-    duration = Estimate(
-        low=min(drawn.low_s, bill.expected_s),
-        expected=bill.expected_s,
-        high=max(high_s, bill.expected_s),
-        basis=Basis.ASSUMED,
-    )
     answer = SpotAnswer(
         executor=run.job.executor,
         cost=_estimate(cost),
         worst_usd_micro=None,
         finish_probability_ppm=finish_probability_ppm(run),
-        interruptions=interruptions_of(run, float(moments.interruptions[0])),
+        interruptions=interruptions_of(run, float(moments.interruptions[0]), spot_s=float(moments.billed_mean_s[0])),
         rate_per_hour=rate_of(run.prior),
         available_fraction=run.prior.expected.available_fraction,
         waiting_s=parts["waiting"],
@@ -102,15 +124,15 @@ def _in_closed_form(run: SpotRun, bill: Bill) -> SpotShown:
         basis=Basis.ASSUMED,
         checkpoints=checkpoint_advice(run),
         failover=failover_of(run) if run.job.executor != "none" else (),
-        simulated=drawn.runs,
+        simulated=0 if drawn is None else drawn.runs,
     )
-    return SpotShown(quote=cost, duration_s=duration, parts_s=parts, answer=answer)
+    return SpotShown(quote=cost, duration_s=duration, parts_s=parts, finish_s=finish_s, answer=answer)
 
 
 def _under_policy(run: SpotRun, bill: Bill) -> SpotShown:
     drawn, solution = drawn_runs(run), solution_of(run)
     cost = _policy_quote(run, bill, drawn)
-    held = held_parts(run)
+    held = _held(run)
     extra = drawn.expected_s - sum(held.values())
     waiting = min(drawn.waiting_s, max(extra, 0.0))
     parts = {**held, "interruptions": extra - waiting, "waiting": waiting}
@@ -121,7 +143,7 @@ def _under_policy(run: SpotRun, bill: Bill) -> SpotShown:
         cost=_estimate(cost),
         worst_usd_micro=max(worst, cost.high_usd_micro),
         finish_probability_ppm=finish_probability_ppm(run),
-        interruptions=interruptions_of(run, drawn.interruptions),
+        interruptions=interruptions_of(run, drawn.interruptions, spot_s=drawn.spot_s),
         rate_per_hour=rate_of(run.prior),
         available_fraction=run.prior.expected.available_fraction,
         waiting_s=drawn.waiting_s,
@@ -139,12 +161,15 @@ def _under_policy(run: SpotRun, bill: Bill) -> SpotShown:
         simulated=drawn.runs,
     )
     duration = Estimate(low=drawn.low_s, expected=drawn.expected_s, high=drawn.high_s, basis=Basis.ASSUMED)
-    return SpotShown(quote=cost, duration_s=duration, parts_s=parts, answer=answer)
+    finish_s = float(run.market.hardware.finish_s[run.hardware])
+    return SpotShown(quote=cost, duration_s=duration, parts_s=parts, finish_s=finish_s, answer=answer)
 
 
 def _policy_quote(run: SpotRun, bill: Bill, drawn: PolicyRuns) -> Quote:
     expected = int(exact_micro(run))
     others = items_beside_machines(bill, run.job.overheads, runs=run.job.runs, storage=run.market.tables.storage)
+    over_s, over_micro = rounding_of(run)
+    others.insert(0, LineItem(name="billing_rounding", quantity=over_s, unit="s", usd_micro=round(over_micro)))
     beside = sum(item.usd_micro for item in others)
     machines = expected - beside
     on_spot = min(round(drawn.spot_micro), machines)
@@ -157,7 +182,7 @@ def _policy_quote(run: SpotRun, bill: Bill, drawn: PolicyRuns) -> Quote:
         expected_usd_micro=expected,
         high_usd_micro=max(round(drawn.high_micro), machines) + beside,
         items=(*items, *others),
-        billed_s=round(drawn.spot_s + drawn.on_demand_s),
+        billed_s=round(drawn.spot_s + drawn.on_demand_s + over_s / run.nodes),
     )
 
 

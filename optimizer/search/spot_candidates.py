@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from optimizer.physics.duration import normal_cdf
 from optimizer.physics.throughput import Z90
 from providers.basis import Basis, Estimate
 
-from .candidates import rates_at
+from .candidates import left_of_rentals, rates_at
 from .fallbacks import elsewhere_allowed, failover_order
 from .spot.answer import CheckpointAdvice, Fallback
 from .spot.availability import AGE_FROM_H, HOUR_S
@@ -67,6 +67,11 @@ class SpotRun:
         return self.market.job
 
     @property
+    def has_net(self) -> bool:
+        """Whether a policy keeps the run in time: one is followed, and there is an on-demand machine to go to."""
+        return bool(self.market.bounded[self.offer_at])
+
+    @property
     def left_s(self) -> float | None:
         """Seconds to the deadline; None without one."""
         return None if self.job.deadline_at is None else (self.job.deadline_at - self.market.now).total_seconds()
@@ -116,6 +121,12 @@ def beside_machines_micro(run: SpotRun) -> tuple[float, float]:
     return float(rates.disk_micro_per_s[0]) * seconds + float(rates.egress_micro[0]), float(rates.hidden_micro)
 
 
+def rounding_of(run: SpotRun) -> tuple[float, float]:
+    """Return what billing by the increment adds to a run under a policy: instance-seconds and micro-dollars, means."""
+    seconds, micro = left_of_rentals(run.market, np.array([run.place]), np.array([run.hardware]))
+    return float(seconds[0]), float(micro[0])
+
+
 def moments_of(run: SpotRun, *, end: str = "expected") -> SpotMoments:
     """Return what the closed form says of a run at the low, expected or high end of its prior."""
     model = getattr(run.prior, end)
@@ -133,15 +144,19 @@ def finish_probability_ppm(run: SpotRun) -> int:
     left_s = run.left_s
     if left_s is None:
         return 1_000_000
-    if run.market.has_net:
+    if run.has_net:
         spare_s = problem_of(run).net_spot_s
         return round(1e6 * _within(run, left_s - spare_s))
     return drawn_of(run).finish_probability_ppm
 
 
 def drawn_of(run: SpotRun) -> Drawn:
-    """Return what drawn runs without a net come to; the same candidate is drawn once."""
-    draws = run.market.draws or Draws(runs=DRAWN_RUNS)
+    """Return what drawn runs without a net come to; the same candidate is drawn once.
+
+    At least 4,000 runs, however few are asked for: the choice hangs on their chance of making the deadline.
+    """
+    asked = run.market.draws or Draws(runs=DRAWN_RUNS)
+    draws = replace(asked, runs=max(asked.runs, DRAWN_RUNS))
     key = ("drawn", run.hardware, int(run.market.offers.prior[run.offer_at]), draws)
     found = run.market.answers.get(key)
     if not isinstance(found, Drawn):
@@ -162,10 +177,17 @@ def _within(run: SpotRun, seconds: float) -> float:
     return float(normal_cdf(np.array([low]))[0])
 
 
-def interruptions_of(run: SpotRun, expected: float) -> Estimate:
-    """Return how many machines a run loses; the ends by the prior's own."""
+def interruptions_of(run: SpotRun, expected: float, *, spot_s: float) -> Estimate:
+    """Return how many machines a run loses; the ends by the prior's own.
+
+    `spot_s` is its time on spot: with a net, and where spot is scarcer, there is no more of it than can be had.
+    """
     ends = [float(moments_of(run, end=end).interruptions[0]) for end in ("low", "expected", "high")]
     scale = expected / ends[1] if ends[1] > 0.0 else 1.0
+    if run.has_net and run.left_s is not None:
+        worst = run.prior.high
+        held_h = min(spot_s, worst.available_fraction * run.left_s) / HOUR_S
+        ends[2] = min(ends[2], worst.rate_per_hour * held_h / scale) if scale > 0.0 else ends[2]
     return Estimate(
         low=min(ends[0] * scale, expected), expected=expected, high=max(ends[2] * scale, expected), basis=Basis.ASSUMED
     )

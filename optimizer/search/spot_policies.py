@@ -16,7 +16,7 @@ from optimizer.physics.throughput import Z90
 from .spot.drawing import draw_market
 from .spot.dynamic_program import SpotSolution, solve_policy
 from .spot.replay import replay
-from .spot_candidates import beside_machines_micro, problem_of
+from .spot_candidates import beside_machines_micro, problem_of, rounding_of
 from .spot_simulated import Draws
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ def solution_of(run: SpotRun) -> SpotSolution:
 
 
 def exact_micro(run: SpotRun) -> float:
-    """Return the expected cost of a run under its policy in whole micro-dollars, storage and hidden costs included."""
+    """Return the expected cost of a run under its policy in whole micro-dollars: billing by the increment, storage and
+    hidden costs included."""
     storage, hidden = beside_machines_micro(run)
-    return float(np.rint(machines_micro(solution_of(run)) + storage) + hidden)
+    _, rounding = rounding_of(run)
+    return float(np.rint(machines_micro(solution_of(run)) + storage + rounding) + hidden)
 
 
 def machines_micro(solution: SpotSolution) -> float:

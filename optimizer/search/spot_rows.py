@@ -29,7 +29,7 @@ from optimizer.physics.throughput import Z90
 
 from .spot.checkpoint_interval import best_interval_s
 from .spot.closed_form import RunShape, mean_times_s, spot_moments
-from .spot.problem import POLL_S
+from .spot.problem import LARGEST_LOSS, POLL_S
 from .spot_finish import FirstWait, delays, finish_quantile
 from .spot_met import down_left
 from .spot_share import OLDER, share_on_spot
@@ -37,7 +37,7 @@ from .spot_share import OLDER, share_on_spot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from optimizer.physics.runs import Floats, Ints
+    from optimizer.physics.runs import Bools, Floats, Ints
     from optimizer.workload.job import Job
 
     from .physics_rows import PhysicsRows
@@ -137,18 +137,30 @@ def spot_columns(
     `prior` says which of `priors` holds for each, `regions` in how many regions such machines are offered. `left_s` is
     the time to the deadline, None without one: a policy then only waits, like `skypilot` in one region.
     """
-    known = np.isfinite(physics.finish_s[row])
-    if not known.all():
-        return _with_unknown(
-            spot_columns(
-                job, physics, row[known], prior=prior[known], priors=priors, regions=regions[known], left_s=left_s
-            ),
-            known,
-        )
+    # Only `skypilot` looks elsewhere; and classes that differ in memory or disk of the host alone take the same time.
+    regions = np.clip(regions, 1, MOST_REGIONS) if job.executor == "skypilot" else np.ones_like(regions)
+    key = (row * len(priors) + prior) * (MOST_REGIONS + 1) + regions
+    _, first, where = np.unique(key, return_index=True, return_inverse=True)
+    known = np.isfinite(physics.finish_s[row[first]])
+    one = first[known]
+    found = _distinct(job, physics, row[one], prior=prior[one], priors=priors, regions=regions[one], left_s=left_s)
+    return _spread(found, known, where)
+
+
+def _distinct(
+    job: Job,
+    physics: PhysicsRows,
+    row: Ints,
+    *,
+    prior: Ints,
+    priors: Sequence[SpotPrior],
+    regions: Ints,
+    left_s: float | None,
+) -> SpotColumns:
     rates = _rates(priors)[prior]
     times = spot_times(job, physics, row, rates[:, 1])
     if job.executor == "policy" and left_s is not None:
-        slack_s = np.maximum(left_s - times.machine_s - 2.0 * times.fixed_s - times.loss_s - POLL_S, 0.0)
+        slack_s = np.maximum(left_s - times.machine_s - 2.0 * times.fixed_s - LARGEST_LOSS * times.loss_s - POLL_S, 0.0)
         share = share_on_spot(priors, prior, work_s=times.machine_s, slack_s=slack_s)
         wait_s = np.array([one.expected.down_mean_s for one in priors])[prior]
         return _under_policy(
@@ -255,7 +267,7 @@ def _under_policy(
 ) -> SpotColumns:
     """Return the times under a policy, to rank by; `share` is that of the work which spot does."""
     machine_s = times.machine_s
-    spare_s = times.fixed_s + times.loss_s + POLL_S
+    spare_s = times.fixed_s + LARGEST_LOSS * times.loss_s + POLL_S
     certain = _at_quantile(times, physics.duration.fixed_sigma, job.confidence_ppm / 1e6)
     lost = OLDER * rate_per_s * share * machine_s
     again_s = np.minimum(lost * (times.fixed_s + times.loss_s), machine_s)
@@ -313,7 +325,7 @@ def _waits(job: Job, models: Sequence[AvailabilityModel], prior: Ints, regions: 
             for model in models
         ]
     )
-    found = table[prior, np.clip(regions, 1, MOST_REGIONS) - 1]
+    found = table[prior, regions - 1]
     first = FirstWait(chance=found[:, 2], mean_s=found[:, 3], second_s2=found[:, 4])
     return _Waits(mean_s=found[:, 0], second_s2=found[:, 1], first=first)
 
@@ -330,11 +342,11 @@ def _high(prior: SpotPrior) -> AvailabilityModel:
     return prior.high
 
 
-def _with_unknown(columns: SpotColumns, known: Floats) -> SpotColumns:
-    """Return columns with NaN where the speed is unknown."""
+def _spread(columns: SpotColumns, known: Bools, where: Ints) -> SpotColumns:
+    """Return the rows at the positions `where` of columns that hold those which are `known`; NaN for the others."""
     filled = {}
     for name in SpotColumns.__slots__:
         whole = np.full(known.shape, np.nan)
         whole[known] = getattr(columns, name)
-        filled[name] = whole
+        filled[name] = whole[where]
     return SpotColumns(**filled)

@@ -45,10 +45,12 @@ class Draws:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Time by the clock of drawn runs: 10 % and 90 % quantiles in seconds, and the chance of making the deadline."""
+    """Time by the clock of drawn runs: 10 % and 90 % quantiles and that of the confidence asked for, in seconds, and
+    the chance of making the deadline. Infinite where runs never end."""
 
     low_s: float
     high_s: float
+    finish_s: float
     finish_probability_ppm: int
     runs: int
 
@@ -83,6 +85,7 @@ def drawn_without_net(
     return Drawn(
         low_s=float(np.quantile(clock_s, 0.1, method="lower")),
         high_s=float(np.quantile(clock_s, 0.9, method="higher")),
+        finish_s=float(np.quantile(clock_s, job.confidence_ppm / 1e6, method="higher")),
         finish_probability_ppm=round(1e6 * in_time),
         runs=draws.runs,
     )

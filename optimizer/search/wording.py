@@ -79,7 +79,8 @@ def compared(cost_micro: int, base_micro: int) -> str:
     if ratio >= 3.0:
         return f"{own}, {ratio:.1f} times as much"
     more = 100.0 * (ratio - 1.0)
-    return f"{own}, {more:.1f} % more" if more < 9.95 else f"{own}, {more:.0f} % more"
+    than = "more" if more >= 0.0 else "less"
+    return f"{own}, {abs(more):.1f} % {than}" if abs(more) < 9.95 else f"{own}, {abs(more):.0f} % {than}"
 
 
 def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, allowed: float) -> str:

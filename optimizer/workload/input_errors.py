@@ -10,14 +10,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 
-LATER_KEYS = frozenset(
-    {
-        "account", "charge", "dataset_digest", "policy", "requote",
-    }
-)  # fmt: skip
-"""Keys of the job's language that no command of this version acts on: refused, because nobody would notice."""
-
-
 def first_error(
     error: ValidationError, model: type[BaseModel], values: Mapping[str, object]
 ) -> tuple[str, object, str]:
@@ -31,8 +23,6 @@ def first_error(
     value = values.get(key)
     known = list(model.model_fields)
     if detail["type"] == "extra_forbidden":
-        if key in LATER_KEYS:
-            return key, value, "not in this version: leave it out"
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
         hint = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
         return key, value, hint

@@ -98,6 +98,7 @@ Money = Annotated[Decimal, BeforeValidator(_money)]
 # A JSON document holds whole numbers to 2^53 - 1 = 9.007e15: dollars are written there as millionths and gigabytes as
 # bytes, so that no figure of a job may pass 9e9 dollars or 9e6 gigabytes. Ten trillion tokens are half of what the
 # largest models are pretrained on.
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}$"
 TOKENS_MAX = 10**13
 ROWS_MAX = 10**12
 LENGTH_MAX = 10**7
@@ -224,6 +225,15 @@ class JobInput(BaseModel):
     robust: StrictBool | None = _said("true or false")
     simulate: StrictInt | None = _whole(1, 1_000_000)
     seed: StrictInt | None = _whole(0, 2**31 - 1)
+    account: Annotated[StrictStr, Field(pattern=NAME_PATTERN)] | None = _said("an alias of letters, digits, . _ - /")
+    charge: Annotated[list[Annotated[StrictStr, Field(pattern=NAME_PATTERN)]], BeforeValidator(_listed)] | None = _said(
+        "ids of budgets, letters, digits, . _ - /"
+    )
+    dataset_digest: Annotated[StrictStr, Field(pattern="^[0-9a-f]{64}$"), BeforeValidator(_word)] | None = _said(
+        "a SHA-256, 64 hexadecimal digits"
+    )
+    policy: Text | None = _said("the path of a policy")
+    requote: Text | None = _said("the path of a plan")
     quota: list[dict[str, Any]] | None = _said("tables [[quota]] of provider, region, gpu, pricing_model and gpus")
 
     # One recipe on one machine, for `estimate`; `optimizer.app.recipe_table` knows its keys.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,42 @@ LINKS = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in 
 pytestmark = pytest.mark.packaging
 
 
-def run_line(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line of the README in the checkout, as it stands there, with no setting of the tests' own."""
+ANSWER = """
+import contextlib, io, json, shlex, sys
+from optimizer.cli.main import main
+
+def told(stream):
+    stream.seek(0)
+    return stream.read()
+
+answers = {}
+for line in json.load(sys.stdin):
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=sys.stdout.encoding) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(shlex.split(line)[1:])
+    answers[line] = (code, told(out), told(err))
+print(json.dumps(answers))
+"""
+
+
+@cache
+def answers() -> dict[str, tuple[int, str, str]]:
+    """Return exit code, stdout and stderr of every command line of the README, as they stand there.
+
+    They run in the checkout, with no setting of the tests' own, and in one process: starting costs more than answering.
+    """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TUNEFARE_")}
-    return subprocess.run(
-        [sys.executable, "-c", "from optimizer.cli.main import run; run()", *shlex.split(line)[1:]],
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWER],
+        input=json.dumps(COMMANDS),
         capture_output=True,
         text=True,
         cwd=ROOT,
         env={**environment, "PYTHONPATH": str(ROOT)},
         check=False,
     )
+    assert done.returncode == 0, done.stderr
+    return {line: (code, out, err) for line, (code, out, err) in json.loads(done.stdout).items()}
 
 
 def test_readme_shows_commands_code_and_links() -> None:
@@ -43,15 +69,15 @@ def test_readme_shows_commands_code_and_links() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_of_the_readme_runs(line: str) -> None:
-    done = run_line(line)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    code, out, err = answers()[line]
+    assert code == 0, err
+    assert out.strip()
 
 
 def test_the_plan_that_the_readme_shows_is_the_one_that_comes_out() -> None:
     shown = SHOWN.search(README)
     assert shown is not None
-    printed = run_line(shown[1]).stdout.partition(SHOWN_UNTIL)[0]
+    printed = answers()[shown[1]][1].partition(SHOWN_UNTIL)[0]
     if os.environ.get("TUNEFARE_UPDATE_GOLDEN") == "1":
         start, end = shown.span(2)
         (ROOT / "README.md").write_text(README[:start] + printed + README[end:], encoding="utf-8")

@@ -134,7 +134,7 @@ def test_a_case_that_takes_too_long_is_ended(
     case = f'model = "{TINY}/config.json"\ndevice = "cpu"\nsteps = 10000\n'
     grid.write_text(f"[[case]]\n{case}", encoding="utf-8")
     done = subprocess.run(
-        [torch_env / "tunefare", "probe", "--grid", grid, "--output-dir", "runs", "--timeout", "2"],
+        [torch_env / "tunefare", "probe", "--grid", grid, "--output-dir", "runs", "--timeout", "1"],
         env=plain_environment,
         cwd=tmp_path,
         capture_output=True,
@@ -142,6 +142,6 @@ def test_a_case_that_takes_too_long_is_ended(
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert "it took longer than 2 s (--timeout) and was ended" in done.stderr
+    assert "it took longer than 1 s (--timeout) and was ended" in done.stderr
     (file,) = (tmp_path / "runs").iterdir()
     assert parse_run(json.loads(file.read_text(encoding="utf-8")), where="x").status == "error"

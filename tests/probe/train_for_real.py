@@ -6,6 +6,7 @@ it and judges what it writes.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import sys
@@ -77,20 +78,26 @@ def write_answers() -> None:
     # The command keeps advice for trainers off the terminal; what is loaded past it here would not.
     warnings.simplefilter("ignore")
     answers = {
-        "recipes": {
-            name: run_probe(read_case(BASE | case, where=name), made_at="now").document()
-            for name, case in RECIPES.items()
-        },
+        "recipes": {name: measured(BASE | case, name) for name, case in RECIPES.items()},
         "refused": {name: refusal(BASE | case, folder) for name, case in REFUSED.items()},
-        "experts": run_probe(
-            read_case(BASE | {"model": experts(folder), "method": "qlora"}, where="x"), made_at="now"
-        ).document(),
+        "experts": measured(BASE | {"model": experts(folder), "method": "qlora"}, "x"),
         "families": {spec.layout.family: family(spec, folder) for spec in tiny_models()},
         "fused_adamw": fused_adamw(),
         "twice": [losses(folder), losses(folder)],
         "command": command(folder),
     }
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+
+
+def measured(values: dict[str, object], name: str) -> dict[str, object]:
+    """Return the RUN.json of a case, and put what is alive after it out of the garbage collector's sight.
+
+    A probe collects garbage when it ends. What the libraries brought along stays for good, and looking through it
+    again after every case would take longer than the training.
+    """
+    document = run_probe(read_case(values, where=name), made_at="now").document()
+    gc.freeze()
+    return document
 
 
 def refusal(values: dict[str, object], folder: Path) -> str:

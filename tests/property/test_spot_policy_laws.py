@@ -84,6 +84,30 @@ def test_no_policy_with_a_net_is_late_and_none_is_cheaper_than_knowing_all(asked
 
 @settings(max_examples=20, deadline=None)
 @given(runs_and_markets())
+def test_the_net_stands_the_largest_loss_and_not_only_the_mean(asked: tuple[SpotProblem, Market]) -> None:
+    problem, market = asked
+    assume(problem.slack_s >= problem.net_idle_s)
+    # Every machine is lost just before its next checkpoint; the policy knows the mean.
+    harsh = replace(problem, loss_s=problem.largest_loss_s)
+    for policy in every_policy(problem):
+        assert replay(policy, harsh, market).missed(problem.deadline_s) == 0, policy
+
+
+def test_what_is_late_is_ended_without_a_look_at_every_step() -> None:
+    # Twelve years of work: at a look every ten minutes that would be 600,000 of them.
+    problem = invented_problem(work_s=1e5 * HOUR, deadline_s=HOUR, restart_s=900.0, loss_s=0.0, poll_s=600.0)
+    for row in ("111111", "000000"):
+        up = np.array([[one == "1" for one in row]])
+        market = Market(up=up, spot_micro_per_s=np.full(up.shape, SPOT), step_s=600.0, age_s=np.zeros(1))
+        for policy in (OnDemand(problem), Greedy(problem)):
+            outcome = replay(policy, problem, market)
+            assert outcome.finish_s[0] == pytest.approx(problem.work_s + 900.0)
+            assert outcome.cost_micro[0] == pytest.approx((problem.work_s + 900.0) * ON_DEMAND)
+            assert (outcome.starts[0], outcome.wasted_s[0], outcome.missed(problem.deadline_s)) == (1, 900.0, 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(runs_and_markets())
 def test_knowing_all_costs_the_work_and_a_start_at_the_cheapest_price_at_least(
     asked: tuple[SpotProblem, Market],
 ) -> None:

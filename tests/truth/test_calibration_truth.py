@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,12 +19,17 @@ import pytest
 from optimizer.measure.calibration import StackCalibration, calibrated_speed
 from optimizer.measure.record import Readings
 from optimizer.measure.run_rows import NamedRun, Row, lay_out, usable_rows
-from optimizer.measure.speed_calibration import fit_speed
+from optimizer.measure.speed_calibration import fit_speed, free_constants
 from optimizer.measure.speed_table import fitted_runs, load_speed_table
 from optimizer.physics.speed_constants import load_speed_constants
 from optimizer.physics.throughput import estimate_throughput
 from optimizer.search.calibrated import calibrated, is_inside, with_measured_speed
 from providers.gpus import load_gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from optimizer.measure.fit import Parameter
 
 SPEED = load_speed_constants()
 MOST = 25
@@ -47,16 +54,22 @@ class Pairs:
         )  # fmt: skip
 
 
-def group_pairs(rows: list[Row], factor: float) -> Pairs:
+def calibrating(rows: list[Row]) -> Iterator[tuple[int, list[Parameter]]]:
+    """Yield which rows of a group to calibrate with, and the constants that such a row bears on, however fast it is."""
+    for at in range(0, len(rows), math.ceil(len(rows) / MOST)):
+        yield at, free_constants(lay_out([rows[at]]), rows[at].stack, SPEED)
+
+
+def group_pairs(rows: list[Row], alone: list[tuple[int, list[Parameter]]], factor: float) -> Pairs:
     """Calibrate with each row of a group alone, and predict the others."""
     runs, stack, gpu = lay_out(rows), rows[0].stack, np.array([row.machine.gpu.id for row in rows])
     measured = np.array([row.run.readings.tokens_per_s or 0.0 for row in rows]) * factor
     plain = estimate_throughput(runs, SPEED).tokens_per_s.expected
     found = []
-    for at in range(0, len(rows), math.ceil(len(rows) / MOST)):
+    for at, moved in alone:
         row = rows[at]
         one = replace(row, run=replace(row.run, readings=Readings(tokens_per_s=measured[at])))
-        fit = fit_speed([one], stack, SPEED)
+        fit = fit_speed([one], stack, SPEED, moved)
         of_stack = StackCalibration(stack=stack, speed=fit.changes, memory=(), cards=fit.cards, errors=())
         there, constants = calibrated(runs, gpu, fit.cards), calibrated_speed(SPEED, of_stack)
         estimated = estimate_throughput(there, constants)
@@ -83,16 +96,21 @@ def joined(pairs: list[Pairs]) -> Pairs:
     )  # fmt: skip
 
 
-def by_source(factor: float) -> dict[str, Pairs]:
+@cache
+def groups() -> list[tuple[str, list[Row], list[tuple[int, list[Parameter]]]]]:
+    """Return source and rows of each source, stack and card, and what to calibrate with."""
     named = [NamedRun(where=run.source, run=run) for run in fitted_runs(load_speed_table())]
     rows, _ = usable_rows(named, load_gpus())
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    found: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.run.group, row.stack, row.machine.gpu.id), []).append(row)
+        found.setdefault((row.run.group, row.stack, row.machine.gpu.id), []).append(row)
+    return [(key[0], members, list(calibrating(members))) for key, members in sorted(found.items()) if len(members) > 1]
+
+
+def by_source(factor: float) -> dict[str, Pairs]:
     found: dict[str, list[Pairs]] = {}
-    for (source, _, _), members in sorted(groups.items()):
-        if len(members) > 1:
-            found.setdefault(source, []).append(group_pairs(members, factor))
+    for source, members, alone in groups():
+        found.setdefault(source, []).append(group_pairs(members, alone, factor))
     return {source: joined(parts) for source, parts in found.items()}
 
 

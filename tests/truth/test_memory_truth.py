@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from optimizer.measure.error_tables import memory_without
 from optimizer.measure.errors import HEAD, Compared, errors, line, over_sources
-from optimizer.measure.memory_errors import compared_memory, required_bytes, without_source
-from optimizer.measure.memory_fit import failed
+from optimizer.measure.memory_errors import compared_memory, required_bytes
+from optimizer.measure.memory_fit import PARAMETERS, failed
 from optimizer.measure.memory_table import PublishedMemory, load_memory_table
 from optimizer.physics.memory_constants import load_memory_constants
 
@@ -30,13 +31,13 @@ FITTED = sorted({row.run.group for row in TABLE if not row.unfitted and row.run.
 
 @pytest.fixture(scope="module")
 def left_out() -> dict[str, tuple[Compared, list[str], np.ndarray]]:
-    """Each source predicted with constants that were fitted to the others."""
+    """Each source predicted with constants that were fitted to the others: those of the tables in the documents."""
     shipped = load_memory_constants()
     groups = sorted({row.run.group for row in KNOWN if row.run.readings.device_bytes or has_torch_reading(row)})
     return {
         group: compared_memory(
             [row for row in KNOWN if row.run.group == group],
-            without_source(TABLE, group, shipped) if group in FITTED else shipped,
+            memory_without(group, PARAMETERS) if group in FITTED else shipped,
         )
         for group in groups
     }

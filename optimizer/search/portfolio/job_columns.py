@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .request import Content, Limits, Request
 
 DEADLINE = "deadline"
-MOST_MARKETS = 24
+MOST_MARKETS = 6
 """Surveyed markets that are kept at one time: each takes tens of megabytes, and another survey less than 0.1 s."""
 
 

@@ -104,15 +104,20 @@ class _Planning:
     def _columns(self) -> list[JobColumns]:
         """Return the columns of every request; alike ones share theirs. Contents are looked at one after the other."""
         found: dict[tuple[object, ...], JobColumns] = {}
-        order = sorted(range(len(self.requests)), key=lambda at: id(self.requests[at].content))
-        first = {id(request.content): at for at, request in reversed(list(enumerate(self.requests)))}
-        for at in sorted(order, key=lambda one: (first[id(self.requests[one].content)], one)):
+        for at in self._by_content(range(len(self.requests))):
             key = likeness(self.requests[at])
             if key not in found:
                 found[key] = columns_of(
                     self.requests[at], self.markets, self.patterns, money_matters=self.money_matters
                 )
         return [found[likeness(request)] for request in self.requests]
+
+    def _by_content(self, requests: Sequence[int]) -> list[int]:
+        """Return the positions of requests so that those of one content follow each other: few markets are held."""
+        first: dict[int, int] = {}
+        for at, one in enumerate(requests):
+            first.setdefault(id(self.requests[one].content), at)
+        return sorted(range(len(requests)), key=lambda at: (first[id(self.requests[requests[at]].content)], at))
 
     def _solve(self, columns: Sequence[JobColumns]) -> tuple[tuple[Group, ...], Instance, Solved]:
         groups = groups_of(self.requests, columns)
@@ -162,7 +167,8 @@ class _Planning:
         explainer = Explainer(instance, plan, self.limits)
         owner = np.searchsorted(instance.start, plan.columns, side="right") - 1
         looked = 0
-        for at, group in enumerate(groups):
+        for at in self._by_content([group.members[0] for group in groups]):
+            group = groups[at]
             mine = np.flatnonzero(owner == at)
             units = [(int(plan.columns[one] - instance.start[at]), int(plan.counts[one])) for one in mine]
             for member, share in _shares(group, units, lump=int(instance.lump[at])):
@@ -174,7 +180,7 @@ class _Planning:
                 why = explainer.why(at)
             elif looked < MOST_EXPLAINED:
                 looked += 1
-                why = own_limits(self.requests[left[0]], now=self.now)
+                why = own_limits(self.requests[left[0]], self.limits, now=self.now)
             else:
                 why = Told(
                     reason=Reason.LIMITS,

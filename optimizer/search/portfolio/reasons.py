@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.search.near_misses import near_misses
-from optimizer.search.wording import counted, dollars_of
+from optimizer.search.wording import counted, dollars_of, span
 from providers.money import format_usd
 
 from .instance import NO_LIMIT, budget_of, least_room, usable
-from .job_columns import job_of
+from .job_columns import DEADLINE, job_of, starting
 from .placement import Load
 from .request import quota_name
 from .results import Reason
@@ -37,12 +37,28 @@ class Told:
     sentence: str
 
 
-def own_limits(request: Request, *, now: datetime) -> Told:
-    """Return which of its own limits keep a job from every machine, and the nearest way out, as `plan` tells it."""
-    misses = near_misses(job_of(request), request.content.snapshot, request.content.tables, now=now)
+def own_limits(request: Request, limits: Limits, *, now: datetime) -> Told:
+    """Return which of its own limits keep a job from every machine, and the nearest way out, as `plan` tells it.
+
+    With start slots it is judged as if it started in its first one: a later one leaves it less time.
+    """
+    job = job_of(request)
+    first = min((limits.slots[at] for at in request.slots), key=lambda slot: slot.start_s, default=limits.slots[0])
+    counted_from = ""
+    if job.deadline_at is not None and first.start_s > 0.0:
+        in_time_s = (job.deadline_at - now).total_seconds()
+        if first.start_s >= in_time_s:
+            sentence = (
+                f"Its first start, slot {first.name}, is {span(first.start_s)} from now, and its deadline "
+                f"{span(in_time_s)} from now: give it an earlier slot or a later deadline."
+            )
+            return Told(reason=Reason.LIMITS, limit=DEADLINE, sentence=sentence)
+        job = starting(job, first.start_s)
+        counted_from = f"Times counted from its first start, slot {first.name}, {span(first.start_s)} from now: "
+    misses = near_misses(job, request.content.snapshot, request.content.tables, now=now)
     for miss in misses:
         limit = " and ".join(miss.broken) or miss.limit
-        return Told(reason=Reason.LIMITS, limit=limit, sentence=miss.sentence)
+        return Told(reason=Reason.LIMITS, limit=limit, sentence=counted_from + miss.sentence)
     sentence = "No machine keeps the job's own limits, and relaxing one of them would not do."
     return Told(reason=Reason.LIMITS, limit="", sentence=sentence)
 

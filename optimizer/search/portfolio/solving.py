@@ -13,9 +13,9 @@ from providers.errors import SolverFailed
 from .column_generation import TimeLeft, relax, worth_of_more
 from .goal import OUT, SHARE, UNIT_MICRO, fewest_out, least_cost
 from .instance import usable
-from .master import solve_whole
 from .placement import Load, Placement, by_need, greedy, improved, place_rest, verify
 from .pricing import best_of_each, no_duals
+from .within_budgets import solve_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,7 @@ class _Search:
         """Leave out fewer jobs of a class by an integer master; return how many must be left out, as far as proven."""
         out = self.best.out_by_class(self.instance)
         gap = min(0.02, 0.4 / max(1, int(out.max())))
-        found = solve_whole(part, goal, near, relative_gap=gap, time_limit_s=self.left_s(), nodes=NODES)
+        found = solve_within(part, goal, near, relative_gap=gap, left_s=self.left_s, nodes=NODES)
         if found.plan is not None and found.plan.out_by_class(part)[rank] < out[rank]:
             self._adopt(*whose, found.plan)
         return _jobs_at_least(found.bound) if near.size == part.count and np.isfinite(found.bound) else 0
@@ -236,12 +236,12 @@ class _Search:
             whole = most is None and near.size <= MOST_INTEGER_COLUMNS
             exact = near.size <= EXACT_COLUMNS
             self.held = max(self.held, int(near.size))
-            found = solve_whole(
+            found = solve_within(
                 self.instance,
                 goal,
                 near[:MOST_INTEGER_COLUMNS],
                 relative_gap=1e-9 if exact else ASKED_GAP / 2,
-                time_limit_s=self.left_s(),
+                left_s=self.left_s,
                 nodes=None if exact else NODES,
             )
             if found.plan is not None:

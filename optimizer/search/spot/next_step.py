@@ -91,9 +91,11 @@ class NextStep:
 def next_step(problem: SpotProblem, table: PolicyTable, state: RunState) -> NextStep:
     """Return what should run now. The same look-up as `replay` makes, and the allowance for waste on top of it."""
     work_s = problem.work_s * (1.0 - state.done_fraction)
-    need_s = work_s + state.starting_s if work_s > 0.0 else 0.0
-    slack_s = state.left_s - need_s
     held = state.mode is Mode.SPOT and state.spot_up
+    # The start of a machine that is gone need not be ended any more.
+    starting_s = state.starting_s if held or state.mode is Mode.ON_DEMAND else 0.0
+    need_s = work_s + starting_s if work_s > 0.0 else 0.0
+    slack_s = state.left_s - need_s
     net_s = table.net_spot_s if held else table.net_idle_s
     action = ACTIONS[_look_up(table, state, need_s)]
     most = most_starts(problem)
@@ -127,15 +129,16 @@ def next_step(problem: SpotProblem, table: PolicyTable, state: RunState) -> Next
 def most_starts(problem: SpotProblem) -> int | None:
     """Return how many spot machines may be started before what they waste reaches the allowance; None for no limit.
 
-    A start wastes a restart, an interruption the work it destroys, both at the spot price; the start of the on-demand
-    machine that follows is kept back. At least 1: the first start is no waste.
+    Every start counts as the dearer of two: a spot machine's, with the work that its interruption destroys, and an
+    on-demand machine's, because a policy that goes back and forth pays for both. The start of the on-demand machine
+    that follows is kept back. At least 1: the first start is no waste.
     """
-    each = (problem.restart_s + problem.loss_s) * problem.spot_micro_per_s
+    paid = problem.restart_s * problem.on_demand_micro_per_s
+    each = max((problem.restart_s + problem.loss_s) * problem.spot_micro_per_s, paid)
     if each <= 0.0:
         return None
     allowed = WASTE_ALLOWED * problem.work_s * problem.on_demand_micro_per_s
-    kept_back = problem.restart_s * problem.on_demand_micro_per_s
-    return max(int((allowed - kept_back) / each), 1)
+    return max(int((allowed - paid) / each), 1)
 
 
 def _look_up(table: PolicyTable, state: RunState, need_s: float) -> Mode:

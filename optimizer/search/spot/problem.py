@@ -16,6 +16,8 @@ POLL_S = 300.0
 
 WASTE_ALLOWED = 0.1
 """Share of the on-demand cost of a run that starts and lost work may come to before spot machines are given up."""
+LARGEST_LOSS = 2.0
+"""The most that an interruption destroys, over the mean: it comes anywhere between two checkpoints."""
 
 
 class Mode(IntEnum):
@@ -61,14 +63,19 @@ class SpotProblem:
         return self.deadline_s - self.work_s
 
     @property
+    def largest_loss_s(self) -> float:
+        """Work that an interruption destroys at most: what the net must stand."""
+        return LARGEST_LOSS * self.loss_s
+
+    @property
     def net_idle_s(self) -> float:
-        """Slack below which waiting ends, and nothing but on-demand is started: two restarts, a loss, a look."""
-        return 2.0 * self.restart_s + self.loss_s + self.poll_s
+        """Slack below which waiting ends and on-demand alone is started: two restarts, the largest loss, a look."""
+        return 2.0 * self.restart_s + self.largest_loss_s + self.poll_s
 
     @property
     def net_spot_s(self) -> float:
-        """Slack below which a spot machine is left for an on-demand one: a restart, a loss, a look."""
-        return self.restart_s + self.loss_s + self.poll_s
+        """Slack below which a spot machine is left for an on-demand one: a restart, the largest loss, a look."""
+        return self.restart_s + self.largest_loss_s + self.poll_s
 
     def in_whole_seconds(self) -> SpotProblem:
         """Return the problem as a document holds it: what takes time rounded up, the deadline down: never too late."""

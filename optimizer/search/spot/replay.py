@@ -66,6 +66,10 @@ def replay(policy: Policy, problem: SpotProblem, market: Market, *, work_s: Floa
         run.look(step)
         left_s = problem.deadline_s - step * market.step_s
         action = policy.act(left_s=left_s, need_s=run.need_s, mode=run.mode, up=run.up, age_s=run.age_s)
+        if step >= steps and left_s <= 0.0 and (action[run.open] == Mode.ON_DEMAND).all():
+            # Late, and nothing but on-demand from here on: a month of it need not be walked through look by look.
+            run.go_to_the_end(step)
+            break
         run.go(step, action)
     return run.outcome()
 
@@ -140,6 +144,18 @@ class _Runs:
         self._done_s += worked
         self._starting_s = np.where(runs, np.maximum(self._starting_s - market.step_s, 0.0), 0.0)
         self.mode = action
+
+    def go_to_the_end(self, step: int) -> None:
+        """Run what is left on on-demand machines, without another look."""
+        fresh = self.open & (self.mode != Mode.ON_DEMAND)
+        self._starts += fresh
+        idle_part = np.where(fresh, self._problem.restart_s, self._starting_s) * self.open
+        held = idle_part + self.work_s
+        self._cost += held * self._problem.on_demand_micro_per_s
+        self._on_demand_s += held
+        self._wasted_s += idle_part
+        self._finish = np.where(self.open, step * self._market.step_s + held, self._finish)
+        self.work_s = np.zeros(self.work_s.shape)
 
     def outcome(self) -> Outcome:
         """Return what the runs came to."""

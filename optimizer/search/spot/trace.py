@@ -50,11 +50,15 @@ def stitched(windows: Sequence[Window]) -> tuple[Window, ...]:
     dated = sorted((one for one in windows if one.start is not None), key=_start)
     loose = [one for one in windows if one.start is None]
     groups: list[list[Window]] = []
+    # Samples from the start of the last group to its end: a window that begins no later goes on with it.
+    length = 0
     for window in dated:
-        if groups and _continues(groups[-1], window):
+        if groups and _alike(groups[-1][0], window) and _position(groups[-1][0], window) <= length:
             groups[-1].append(window)
         else:
             groups.append([window])
+            length = 0
+        length = max(length, _position(groups[-1][0], window) + window.available.shape[0])
     return (*(_joined(group) for group in groups), *loose)
 
 
@@ -62,19 +66,20 @@ def _start(window: Window) -> float:
     return 0.0 if window.start is None else window.start.timestamp()
 
 
-def _continues(group: Sequence[Window], window: Window) -> bool:
-    first = group[0]
-    end = max(_start(one) + one.span_s for one in group)
-    alike = window.step_s == first.step_s and (window.spot_micro_per_h is None) == (first.spot_micro_per_h is None)
-    return alike and _start(window) <= end + window.step_s / 2.0
+def _alike(first: Window, window: Window) -> bool:
+    return window.step_s == first.step_s and (window.spot_micro_per_h is None) == (first.spot_micro_per_h is None)
+
+
+def _position(first: Window, window: Window) -> int:
+    """Return the sample of a group at which a window begins: the nearest, because starts are rounded to seconds."""
+    return round((_start(window) - _start(first)) / first.step_s)
 
 
 def _joined(group: Sequence[Window]) -> Window:
     if len(group) == 1:
         return group[0]
     first = group[0]
-    # Starts are rounded to whole seconds: a position is the nearest sample.
-    at = [round((_start(one) - _start(first)) / first.step_s) for one in group]
+    at = [_position(first, one) for one in group]
     length = max(position + one.available.shape[0] for position, one in zip(at, group, strict=True))
     available = np.zeros(length, dtype=np.bool_)
     prices = np.full(length, np.nan)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from optimizer.app.next_action import next_action
-from optimizer.search.spot.next_step import Action
+from optimizer.search.spot.next_step import Action, Reason
 from providers.errors import JobError
 from tests.fixtures.spot_world import HOUR, plan_document, write_plan
 
@@ -73,12 +74,20 @@ def test_done_is_a_fraction_or_a_share(plan: Path) -> None:
         ({"elapsed": None, "now": "noon"}, "now"),
         ({"starting": "6m"}, "starting"),
         ({"starts": -1}, "starts"),
+        ({"work": "0h"}, "work"),
+        ({"work": "long"}, "work"),
     ],
 )
 def test_flags_that_are_wrong_are_named(plan: Path, changes: dict[str, Any], key: str) -> None:
     with pytest.raises(JobError) as caught:
         asked(plan, **changes)
     assert (caught.value.where, caught.value.key) == ("command line", key)
+
+
+def test_work_that_turned_out_longer_brings_the_net_nearer(plan: Path) -> None:
+    planned, measured = asked(plan, elapsed="2h", done="0%"), asked(plan, elapsed="2h", done="0%", work="8h50m")
+    assert planned.step.slack_s - measured.step.slack_s == 50 * 60
+    assert (planned.step.reason, measured.step.reason) == (Reason.TABLE, Reason.NET)
 
 
 def changed(key: str, value: object) -> dict[str, Any]:
@@ -113,6 +122,13 @@ def test_a_plan_that_is_wrong_is_named(tmp_path: Path, document: Any, key: str) 
         asked(path)
     assert (caught.value.where, caught.value.key) == (str(path), key)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_that_nobody_writes_to_is_no_plan_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(JobError, match="readable JSON"):
+        asked(tmp_path / "pipe")
 
 
 def test_a_plan_without_a_policy_says_which_option_makes_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import optimizer
 from optimizer import Job, estimate_cost, plan
-from optimizer.app.flags import RECIPE_KEYS, EstimateFlags, JobFlags
+from optimizer.app.flags import RECIPE_KEYS, EstimateFlags, JobFlags, PlanFlags
 from optimizer.app.recipe_choice import RecipeChoice
 from optimizer.workload.job_input import JobInput
 from providers.errors import JobError
@@ -136,7 +136,11 @@ def test_the_calculator_is_public() -> None:
 
 
 def test_typed_keywords_are_the_flags() -> None:
-    assert set(JobFlags.__annotations__) == set(JobInput.model_fields)
+    assert set(PlanFlags.__annotations__) == set(JobInput.model_fields)
+    # How `plan` searches means nothing to one recipe on one machine.
+    assert set(PlanFlags.__annotations__) - set(JobFlags.__annotations__) == {
+        "robust", "simulate", "seed", "quota", "account", "charge", "dataset_digest", "policy", "requote",
+    }  # fmt: skip
     assert set(RECIPE_KEYS) <= set(EstimateFlags.__annotations__)
     assert set(RECIPE_KEYS) | {"gpu", "usd_per_gpu_hour"} == set(RecipeChoice.__dataclass_fields__)
 

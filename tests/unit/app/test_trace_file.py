@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from optimizer.app import trace_file
+from optimizer.app import trace_csv, trace_file
 from optimizer.app.trace_file import read_trace
 from providers.errors import JobError
 from tests.fixtures.spot_world import trace_document
@@ -97,6 +98,10 @@ def with_window(**changes: object) -> dict[str, Any]:
         (with_window(gap_seconds="600"), "windows[0].gap_seconds"),
         (with_window(start_time="yesterday"), "windows[0].start_time"),
         (with_window(start_time=3), "windows[0].start_time"),
+        (with_window(start_time="0001-01-01T00:00:00+23:00"), "windows[0].start_time"),
+        (with_window(start_time="9999-12-31T23:59:59-23:00"), "windows[0].start_time"),
+        (with_window(gap_seconds=10**400), "windows[0].gap_seconds"),
+        (with_window(spot_usd_per_hour=[1, 10**400, 1]), "windows[0].spot_usd_per_hour[1]"),
         (with_window(spot_usd_per_hour=[1.0, 1.0]), "windows[0].spot_usd_per_hour"),
         (with_window(spot_usd_per_hour=[1.0, 0.0, 1.0]), "windows[0].spot_usd_per_hour[1]"),
         (with_window(spot_usd_per_hour=[1.0, -1, 1.0]), "windows[0].spot_usd_per_hour[1]"),
@@ -109,6 +114,7 @@ def with_window(**changes: object) -> dict[str, Any]:
         ("time,available\n0,1\n60,1\n60,1\n", "line 4.time"),
         ("time,available\n0,1\n60,1\n20,1\n", "line 4.time"),
         ("time,available\n0,1\n60,1\n120,1\n210,1\n", "line 5.time"),
+        ("time,available\n0,1\n1000,1\n2000,1\n2001,1\n3000,1\n4000,1\n", "line 5.time"),
         ("time,available\n0,1\nsoon,1\n", "line 3.time"),
         ("time,available\n0,1\nnan,1\n", "line 3.time"),
         ("time,available\n0,1\n1e300,1\n", "line 3.time"),
@@ -138,6 +144,28 @@ def test_a_file_that_is_not_there_or_too_large_or_no_text_is_named(
     monkeypatch.setattr(trace_file, "LARGEST_BYTES", 10)
     with pytest.raises(JobError, match="at most"):
         read_trace(written(tmp_path / "t.json", trace_document([1])))
+
+
+def test_a_csv_trace_of_gaps_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_csv, "MOST_WINDOWS", 3)
+    rows = "\n".join(f"{at},1" for at in (0, 60, 120, 180, 300, 420, 540))
+    with pytest.raises(JobError, match="windows = 4: at most 3 windows"):
+        read_trace(written(tmp_path / "gaps.csv", f"time,available\n{rows}\n"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_read_where_it_has_a_writer_and_empty_where_not(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(JobError, match="the file is empty"):
+        read_trace(pipe)
+    reader, writer = os.pipe()
+    os.write(writer, b"time,available\n0,1\n60,0\n")
+    os.close(writer)
+    try:
+        assert read_trace(f"/dev/fd/{reader}").trace.windows[0].available.tolist() == [True, False]
+    finally:
+        os.close(reader)
 
 
 def test_reading_random_samples_gives_them_back(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from cache import snapshot_file
 from cache.snapshot_file import FiledScope, SnapshotFile, parse_snapshot, snapshot_text
-from cache.strict_json import decode_strictly
 from providers.errors import JobError
 from providers.offer import BillingTerms, PriceClass
+from providers.strict_json import decode_strictly
 from tests.fixtures.offers import DAY, NIGHT, SPOT, make_offer, scope_of
 
 if TYPE_CHECKING:

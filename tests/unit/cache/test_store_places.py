@@ -53,7 +53,7 @@ def test_another_kind_of_database_is_no_file_name(tmp_path: Path, monkeypatch: p
 def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let SQLite find that it can make no file beside the database, as on a read-only mount."""
 
-    def refused(path: Path, *, create: bool) -> sqlite3.Connection:
+    def refused(path: Path, *, create: bool, keeping: object) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{(path / 'no folder').as_uri()}?mode=rw", uri=True)
         connection.execute("PRAGMA journal_mode = WAL")
         return connection

@@ -7,14 +7,14 @@ import pytest
 import typer
 
 from optimizer.app.estimating import RecipeChoice
-from optimizer.cli.options import JOB_FLAGS, RECIPE_FLAGS, Flag, parse_count, parse_number
+from optimizer.cli.options import PLAN_FLAGS, RECIPE_FLAGS, Flag, parse_count, parse_number
 from optimizer.cli.plan import repeat_flags
 from optimizer.workload import vocabulary
 from optimizer.workload.job_input import JobInput
 from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
 
-FLAGS = [flag for flags in JOB_FLAGS.values() for flag in flags]
-FILE_ONLY = {"name", "discounts", "recipe"}
+FLAGS = [flag for flags in PLAN_FLAGS.values() for flag in flags]
+FILE_ONLY = {"name", "discounts", "recipe", "quota"}
 OF_ESTIMATE = {"usd_per_gpu_hour"}
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from optimizer.measure.record import MeasuredRun, Readings
 from optimizer.physics.axes import Loss, Stack, Tuning
 from optimizer.physics.recipe import Recipe
-from optimizer.workload.models import load_models
+from optimizer.workload.models import ModelSpec, load_models
 
 GPU = "A100-SXM-80GB"
+
+
+@cache
+def model() -> ModelSpec:
+    """Return the model of all runs: the table that it comes from is read once."""
+    return load_models().resolve("llama-3.1-8b")
 
 
 def recipe_of(**changes: object) -> Recipe:
@@ -23,7 +30,7 @@ def recipe_of(**changes: object) -> Recipe:
 def run_of(tokens_per_s: float | None = None, *, recipe: Recipe | None = None, **changes: object) -> MeasuredRun:
     readings = {name: changes.pop(name) for name in list(changes) if name.endswith("_bytes")}
     run = MeasuredRun(
-        model=load_models().resolve("llama-3.1-8b"),
+        model=model(),
         recipe=recipe or recipe_of(),
         gpu=GPU,
         readings=Readings(tokens_per_s=tokens_per_s, **readings),  # type: ignore[arg-type]

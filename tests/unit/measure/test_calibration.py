@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,21 @@ def after(calibration: Calibration, run: MeasuredRun) -> tuple[float, float]:
     return float(found.tokens_per_s.expected[0]), float(found.sigma_log[0])
 
 
-def truth(factor: float = 1.0) -> list[MeasuredRun]:
+@cache
+def by_the_model() -> list[tuple[MeasuredRun, float, int | None]]:
+    """Return a run of each recipe, the model's tokens/s of it, and its bytes where they fit."""
     plain = [run_of(recipe=recipe) for recipe in RECIPES]
-    fits = {True: allocated, False: lambda _: None}
-    return [
-        read(run, tokens_per_s=modelled(run) * factor, allocated_bytes=fits[allocated(run) < ROOM](run))
-        for run in plain
-    ]
+    return [(run, modelled(run), allocated(run) if allocated(run) < ROOM else None) for run in plain]
+
+
+def truth(factor: float = 1.0) -> list[MeasuredRun]:
+    return [read(run, tokens_per_s=speed * factor, allocated_bytes=held) for run, speed, held in by_the_model()]
+
+
+@cache
+def text_to_damage() -> str:
+    """Return the file of a calibration as text: what it says is not the point of the tests that damage it."""
+    return json.dumps(calibration_document(made(truth()[1])))
 
 
 def test_runs_that_the_model_made_itself_change_nothing() -> None:
@@ -168,7 +177,7 @@ def test_calibrating_twice_gives_the_same_bytes_and_a_run_named_twice_counts_onc
 @given(factor=st.floats(1.01, 1.6), at=st.integers(0, len(RECIPES) - 1), base=st.floats(0.6, 1.5))
 @settings(max_examples=25, deadline=None)
 def test_a_faster_row_never_makes_its_own_recipe_slower(factor: float, at: int, base: float) -> None:
-    runs = truth(base)
+    runs = [read(run, tokens_per_s=run.readings.tokens_per_s) for run in truth(base)]
     faster = [
         read(run, tokens_per_s=(run.readings.tokens_per_s or 0.0) * (factor if position == at else 1.0))
         for position, run in enumerate(runs)
@@ -372,7 +381,7 @@ def test_what_is_written_is_read_again_to_the_last_digit() -> None:
     ],
 )
 def test_a_damaged_calibration_names_file_and_key(path: tuple[Any, ...], value: object, complaint: str) -> None:
-    document = json.loads(json.dumps(calibration_document(made(truth()[1]))))
+    document = json.loads(text_to_damage())
     inner = document
     for step in path[:-1]:
         inner = inner[step]
@@ -382,7 +391,7 @@ def test_a_damaged_calibration_names_file_and_key(path: tuple[Any, ...], value: 
 
 
 def test_a_card_that_is_there_twice_is_refused() -> None:
-    document = json.loads(json.dumps(calibration_document(made(truth()[1]))))
+    document = json.loads(text_to_damage())
     document["stacks"][0]["cards"] *= 2
     with pytest.raises(JobError, match=r"stacks\[0\]\.cards = \['A100-SXM-80GB', 'A100-SXM-80GB'\]: each card once"):
         parse_calibration(document, where="calibration.json")

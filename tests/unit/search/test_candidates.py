@@ -120,4 +120,4 @@ def test_the_probability_of_a_spot_run_is_that_of_its_own_finish_time():
     (choice,) = plan(job, make_snapshot([spot]), tables(), now=NOW).choices
     tight = replace(job, deadline_at=NOW + timedelta(seconds=choice.finish_s_at_confidence * 1.00001))
     (same,) = plan(tight, make_snapshot([spot]), tables(), now=NOW).choices
-    assert same.finish_probability_ppm == pytest.approx(900_000, abs=200)
+    assert same.finish_probability_ppm == pytest.approx(900_000, abs=300)

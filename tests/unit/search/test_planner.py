@@ -415,7 +415,8 @@ def test_spot_without_checkpoints_loses_all_of_its_work():
     spot = make_offer(pricing_model=PricingModel.SPOT)
 
     def stretched(every):
-        job = make_job(pricing_models=("spot",), overheads=Overheads(disk_bytes=0.0, checkpoint_every_s=every))
+        overheads = Overheads(disk_bytes=0.0, checkpoint_every_s=every)
+        job = make_job(pricing_models=("spot",), overheads=overheads, deadline_at=None)
         (choice,) = planned(job, spot).choices
         return choice.duration_parts_s["interruptions"]
 

@@ -135,6 +135,19 @@ def test_a_plan_over_budget_or_quota_is_an_error(monkeypatch):
         solve(columns([1e6], gpus=[8], covered=[[1]]), runs=1, quotas=[Quota(gpus=4)])
 
 
+@pytest.mark.parametrize(
+    ("cost", "high", "budget", "runs", "chosen"),
+    [
+        ([2250274.0, 3317745.0], [6611526.0, 5173151.0], 13_223_051, 2, ((0, 1), (1, 1))),
+        ([4150920.0, 6502653.0], [13806990.0, 13108632.0], 27_613_979, 2, ((0, 1), (1, 1))),
+    ],
+)
+def test_a_budget_a_micro_dollar_short_of_a_plan_takes_the_next_one(cost, high, budget, runs, chosen):
+    # The solver takes 1.9999999 for two, which breaks such a budget: it is asked again.
+    found = solve(columns(cost, high), runs=runs, budget_micro=budget)
+    assert found.chosen == chosen
+
+
 def test_a_time_limit_keeps_the_incumbent_and_says_so(monkeypatch):
     monkeypatch.setattr("scipy.optimize.milp", lambda *_, **__: answer(status=1, mip_dual_bound=750.0))
     solution = solve(columns([1e6]), runs=1)

@@ -17,6 +17,7 @@ from tests.fixtures.spot_world import HOUR, ON_DEMAND, SPOT, invented_problem
 if TYPE_CHECKING:
     from optimizer.physics.runs import Bools, Floats, Ints
     from optimizer.search.spot.policy_table import PolicyTable
+    from optimizer.search.spot.problem import SpotProblem
 
 PROBLEM = invented_problem()
 TABLE = solve_policy(PROBLEM, steps=160).table
@@ -113,7 +114,8 @@ def test_the_action_changes_where_it_says(mode: Mode, up: bool) -> None:
 def test_what_starts_may_waste_is_a_share_of_the_run() -> None:
     most = most_starts(PROBLEM)
     assert most is not None
-    waste = most * (PROBLEM.restart_s + PROBLEM.loss_s) * SPOT + PROBLEM.restart_s * ON_DEMAND
+    paid = PROBLEM.restart_s * ON_DEMAND
+    waste = most * max((PROBLEM.restart_s + PROBLEM.loss_s) * SPOT, paid) + paid
     assert waste <= WASTE_ALLOWED * PROBLEM.work_s * ON_DEMAND
     assert answer(starts=most - 1).action is Action.SPOT
     given_up = answer(starts=most)
@@ -122,6 +124,58 @@ def test_what_starts_may_waste_is_a_share_of_the_run() -> None:
     assert answer(starts=most, mode=Mode.SPOT).action is Action.SPOT
     assert most_starts(replace(PROBLEM, restart_s=0.0, loss_s=0.0)) is None
     assert most_starts(replace(PROBLEM, restart_s=5000.0)) == 1
+
+
+@pytest.mark.parametrize("restart_s", [300.0, 900.0])
+@pytest.mark.parametrize("comes_back", ["at once", "beside on-demand"])
+def test_a_market_against_it_costs_a_launcher_that_counts_a_tenth_more_at_most(
+    restart_s: float, comes_back: str
+) -> None:
+    # A far deadline and cheap spot: every machine goes when it would begin to work, and comes back to be tried again.
+    problem = replace(PROBLEM, deadline_s=30 * HOUR, restart_s=restart_s, loss_s=0.0, spot_micro_per_s=0.1 * ON_DEMAND)
+    table = solve_policy(problem, steps=160).table
+    cost, starts = counted_run(problem, table, comes_back)
+    assert starts >= 3
+    assert cost <= (1.0 + WASTE_ALLOWED) * problem.work_s * ON_DEMAND
+
+
+def counted_run(problem: SpotProblem, table: PolicyTable, comes_back: str) -> tuple[float, int]:
+    """Return cost and starts of a launcher that passes `--starts`, on a market that watches it."""
+    work_s, starting_s, cost, starts, mode, up, age_s = problem.work_s, 0.0, 0.0, 0, Mode.IDLE, True, 0.0
+    for look in range(1000):
+        before = up
+        if mode is Mode.SPOT:
+            up = starting_s > 0.0
+        else:
+            up = comes_back == "at once" or (mode is Mode.ON_DEMAND and starting_s <= 0.0)
+        age_s = age_s + problem.poll_s if up == before else 0.0
+        mode = Mode.IDLE if mode is Mode.SPOT and not up else mode
+        step = next_step(
+            problem,
+            table,
+            RunState(
+                left_s=problem.deadline_s - look * problem.poll_s, done_fraction=1.0 - work_s / problem.work_s,
+                mode=mode, spot_up=up, age_s=age_s, starting_s=starting_s, starts=starts,
+            ),
+        )  # fmt: skip
+        if step.action is Action.DONE:
+            return cost, starts
+        wished = next(one for one, word in ACTIONS.items() if word is step.action)
+        if wished not in (mode, Mode.IDLE):
+            starts, starting_s = starts + 1, problem.restart_s
+        mode = wished
+        if mode is not Mode.IDLE:
+            held_s = min(problem.poll_s, starting_s + work_s)
+            cost += held_s * (problem.spot_micro_per_s if mode is Mode.SPOT else ON_DEMAND)
+            begun_s = min(starting_s, held_s)
+            starting_s, work_s = starting_s - begun_s, max(work_s - (held_s - begun_s), 0.0)
+    raise AssertionError("the run never ended")
+
+
+def test_the_start_of_a_machine_that_is_gone_is_not_waited_for() -> None:
+    gone = answer(mode=Mode.SPOT, spot_up=False, starting_s=300.0)
+    assert gone.need_s == answer(mode=Mode.IDLE, spot_up=False).need_s == 0.8 * PROBLEM.work_s
+    assert answer(mode=Mode.SPOT, starting_s=300.0).need_s == 0.8 * PROBLEM.work_s + 300.0
 
 
 def test_spot_that_cannot_be_had_is_never_the_answer() -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from optimizer.physics import axes
 from optimizer.workload import matrices, vocabulary
-from optimizer.workload.input_errors import LATER_KEYS
 from optimizer.workload.job_file import read_job_file
 from optimizer.workload.job_input import GB_MAX, TOKENS_MAX, USD_MAX, JobInput
 from providers.errors import JobError
@@ -139,12 +138,6 @@ def test_an_unknown_key_names_the_one_that_was_meant() -> None:
         read(tokns=5, method="nonsense")
     with pytest.raises(JobError, match=r"zzz = 5: unknown key; known are name, model, tokens"):
         read(zzz=5)
-
-
-@pytest.mark.parametrize("key", sorted(LATER_KEYS))
-def test_a_key_of_a_later_version_is_refused_and_not_passed_over(key: str) -> None:
-    with pytest.raises(JobError, match=f"job.toml: {key} = 1: not in this version: leave it out"):
-        read(**{key: 1})
 
 
 def test_no_bound_lets_a_figure_outgrow_a_json_document() -> None:

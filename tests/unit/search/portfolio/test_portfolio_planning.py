@@ -230,6 +230,21 @@ def test_a_start_too_late_for_the_deadline_is_no_choice():
         assert job.slots == ("later",)
 
 
+def test_a_job_whose_slots_leave_too_little_time_is_told_so_and_not_that_no_machine_fits():
+    late = (Slot(name="late", start_s=30 * 3600.0),)
+    (told,) = solve(request("a", hours=24), slots=late).unplaced
+    assert (told.reason, told.limit) == (Reason.LIMITS, "deadline")
+    assert told.sentence == (
+        "Its first start, slot late, is 1d06h from now, and its deadline 1d from now: "
+        "give it an earlier slot or a later deadline."
+    )
+    close = (Slot(name="x", start_s=0.0), Slot(name="close", start_s=23.9 * 3600.0))
+    (told,) = solve(request("a", hours=24, slots=(1,)), slots=close).unplaced
+    assert told.limit == "deadline"
+    assert told.sentence.startswith("Times counted from its first start, slot close, 23h54m from now: ")
+    assert "the deadline leaves 6m" in told.sentence
+
+
 def test_no_limits_at_all_is_every_plan_for_itself_and_twice_the_same_is_the_same():
     jobs = [request(f"j{at}", hours=hours, team="t" if at % 2 else None) for at, hours in enumerate((None, 2, 5, 30))]
     limits = [quota(2, region="r1"), quota(8, gpu="A100-SXM-80GB")]

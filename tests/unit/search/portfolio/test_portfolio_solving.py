@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 import pytest
 
-from optimizer.search.portfolio import solving
+from optimizer.search.portfolio import solving, within_budgets
 from optimizer.search.portfolio.column_generation import relax
 from optimizer.search.portfolio.goal import UNIT_MICRO, least_cost
 from optimizer.search.portfolio.instance import usable
+from optimizer.search.portfolio.master import WholeAnswer
 from optimizer.search.portfolio.placement import Placement, verify
 from optimizer.search.portfolio.pricing import Duals, no_duals, price
 from optimizer.search.portfolio.solving import gap_ppm, solve_portfolio
@@ -61,7 +63,7 @@ def test_a_time_limit_of_zero_answers_without_calling_a_solver(monkeypatch):
     def never(*_args, **_values):
         raise AssertionError("no solver should be called")
 
-    monkeypatch.setattr(solving, "solve_whole", never)
+    monkeypatch.setattr(within_budgets, "solve_whole", never)
     found = solve_portfolio(instance, time_limit_s=0.0, clock=lambda: 5.0)
     assert found.timed_out
     assert found.iterations == 0
@@ -220,6 +222,50 @@ def test_a_solver_that_breaks_a_row_is_caught(monkeypatch):
     monkeypatch.setattr(solving, "improved", careless)
     with pytest.raises(SolverFailed):
         solve_portfolio(instance)
+
+
+@pytest.mark.parametrize("seed", [72, 117, 125, 145, 149, 224])
+def test_budgets_a_few_micro_dollars_short_of_a_plan_are_kept_to_the_micro_dollar(seed):
+    # The solver takes 0.999999 for one, which times thousands of dollars breaks such a budget.
+    rng = np.random.default_rng(seed)
+    plain = random_instance(seed, jobs=5, columns=3, budgets=False)
+    scaled = {
+        name: np.rint(getattr(plain, name) * 137.0 + rng.integers(0, 999)) for name in ("cost_micro", "high_micro")
+    }
+    taken = [int(rng.integers(a, b)) for a, b in itertools.pairwise(plain.start) if b > a]
+    instance = replace(
+        plain,
+        **scaled,
+        capacity=plain.capacity + 40,
+        charged=np.ones((1, plain.jobs), dtype=np.bool_),
+        budgets=np.array([scaled["high_micro"][taken].sum() - rng.integers(1, 3)]),
+    )
+    found = solve_portfolio(instance)
+    out, cost = brute_force(instance)
+    assert found.plan.key(instance) == (out, cost)
+    assert found.bound_micro <= cost
+
+
+def test_a_master_whose_plans_break_a_budget_gives_none_but_its_bound(monkeypatch):
+    instance = random_instance(3, jobs=6, budgets=False)
+    instance = replace(instance, charged=np.ones((1, 6), dtype=np.bool_), budgets=np.array([1e9]))
+    goal = least_cost(instance, np.array([6]))
+    columns = np.arange(instance.count)
+    asked = []
+
+    def careless(part, goal, columns, **values):
+        asked.append(float(part.budgets[0]))
+        plan = Placement(columns=columns[:1], counts=np.array([1]), left_out=np.zeros(6, dtype=np.int64))
+        return WholeAnswer(plan=plan, bound=7.0 if len(asked) == 1 else 9.0)
+
+    monkeypatch.setattr(within_budgets, "solve_whole", careless)
+    short = replace(instance, budgets=instance.high_micro[:1] - 5.0)
+    found = within_budgets.solve_within(short, goal, columns, relative_gap=0.0, left_s=lambda: np.inf, nodes=None)
+    assert (found.plan, found.bound) == (None, 7.0)
+    assert asked == sorted(asked, reverse=True)
+    assert len(asked) > 2
+    found = within_budgets.solve_within(instance, goal, columns, relative_gap=0.0, left_s=lambda: np.inf, nodes=None)
+    assert found.plan is not None
 
 
 def test_gaps_are_rounded_up():

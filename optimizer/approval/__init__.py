@@ -1,0 +1,1 @@
+"""The budget gate: what a plan may spend, who says so, and the records of both."""

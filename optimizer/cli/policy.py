@@ -45,7 +45,7 @@ def lint(file: PolicyFile, *, as_json: Json = False, output: Output = None) -> i
 
 
 @app.command("test", cls=GroupedCommand)
-def test(
+def judge(
     file: PolicyFile,
     cases: Annotated[str, typer.Argument(metavar="CASES.toml", help="cases, and what is to be decided of each")],
     *,

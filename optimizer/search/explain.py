@@ -83,8 +83,8 @@ def _not_sure(market: Market, asked: Spec, bills: Bills, choice: Candidate | Non
         verdict="infeasible",
         sentence=(
             f"{name_of(candidate)} would cost {cost_of(candidate)}, but makes the deadline with only "
-            f"{candidate.finish_probability_ppm / 1e4:.0f} % of the runs, and {market.job.confidence_ppm / 1e4:g} % are "
-            "asked for."
+            f"{candidate.finish_probability_ppm / 1e4:.0f} % of the runs, and "
+            f"{market.job.confidence_ppm / 1e4:g} % are asked for."
         ),
         candidate=candidate,
         choice=choice,

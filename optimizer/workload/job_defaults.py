@@ -94,7 +94,7 @@ WITHOUT_DEFAULT = {
     **dict.fromkeys(("offers", "only_offers", "discounts"), "the answer names the prices that it saw"),
     "calibrate_with": "the answer names the measured runs that it was calibrated with",
     **dict.fromkeys(("top", "now", "robust", "simulate", "seed", "quota"), "the answer shows them"),
-    **dict.fromkeys(("account", "charge", "dataset_digest", "policy", "requote"), "what a plan asks leave for, if anything"),
+    **dict.fromkeys(("account", "charge", "dataset_digest", "policy", "requote"), "what a plan asks leave for"),
     **dict.fromkeys(("usd_per_gpu_hour", "recipe"), "of `estimate`, which lists what it takes itself"),
 }
 """Keys that no default stands in for, and why their absence needs no line."""

@@ -127,7 +127,6 @@ def test_a_deadline_that_cannot_be_kept_is_missed_by_all(trace: Path) -> None:
     ("given", "key"),
     [
         ({}, "trace"),
-        ({"traces": ("x.json",)}, "PLAN"),
         ({**RUN, "work": "0s", "draw": 5}, "work"),
         ({**RUN, "work": "-3h", "draw": 5}, "work"),
         ({**RUN, "restart": "soon", "draw": 5}, "restart"),
@@ -140,14 +139,26 @@ def test_a_deadline_that_cannot_be_kept_is_missed_by_all(trace: Path) -> None:
         ({**RUN, "spot_usd": "1", "draw": 5, "seed": -1}, "seed"),
         ({**RUN, "every": "0s", "traces": ("x.json",)}, "every"),
         ({**RUN, "every": "2h", "windows": True, "traces": ("x.json",)}, "every"),
-        ({**RUN, "traces": ("missing.json",)}, "trace"),
-        ({"plan": "missing.json", "draw": 5}, "PLAN"),
     ],
 )  # fmt: skip
 def test_flags_that_are_wrong_are_named(given: dict[str, Any], key: str) -> None:
     with pytest.raises(JobError) as caught:
         simulated(**given)
     assert (caught.value.where, caught.value.key) == ("command line", key)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"traces": ("x.json",)}, "plan"),
+        ({**RUN, "traces": ("missing.json",)}, "trace"),
+        ({"plan": "missing.json", "draw": 5}, "plan"),
+    ],
+)
+def test_files_that_are_not_there_are_named(given: dict[str, Any], where: str) -> None:
+    with pytest.raises(JobError) as caught:
+        simulated(**given)
+    assert (caught.value.where, caught.value.key) == (where, "path")
 
 
 def test_what_would_take_too_much_is_refused(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

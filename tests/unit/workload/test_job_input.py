@@ -23,8 +23,9 @@ objective lora_rank target_modules optimizer stack pairs prompt_tokens response_
 deadline confidence budget quality_floor max_complexity provider region gpu exclude_gpu max_gpus max_nodes
 pricing_model max_price_age executor offers only_offers discounts usd_per_gpu_hour setup_minutes data_gb
 egress_gb disk_gb checkpoint_every eval_fraction failed_run_multiplier labelling_usd preference_usd
-evaluation_usd oncall_usd top now name tokenizer loss attention recipe calibrate_with
-""".split()  # noqa: SIM905  # fifty words read better than fifty strings
+evaluation_usd oncall_usd top now name tokenizer loss attention recipe calibrate_with robust simulate seed quota
+account charge dataset_digest policy requote
+""".split()  # noqa: SIM905  # sixty words read better than sixty strings
 
 
 def read(**values: object) -> JobInput:

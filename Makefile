@@ -8,6 +8,9 @@ JOB    ?= docs/examples/llama-ner.toml
 # Matrices here are small: beside other work, threads of the linear algebra cost ten times what they save.
 export OPENBLAS_NUM_THREADS ?= 1
 
+# Tests and the processes that they start are compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help plan setup probe-env test soak check lint types contracts packaging coverage bench truth truth-tables calibrate provider-docs \
 	golden format clean

@@ -16,12 +16,12 @@ from .policy_files import beside, read_policy
 def lint_file(path: str) -> LintAnswer:
     """Return what a policy file says, and every problem in it. Raises JobError only where it cannot be read at all."""
     file = Path(path)
-    policy, problems = lint_policy(read_bytes(file, what="FILE"), where=str(file), read_file=beside(file))
+    policy, problems = lint_policy(read_bytes(file, what="policy file"), where=str(file), read_file=beside(file))
     return LintAnswer(where=str(file), policy=policy, problems=problems, notes=notes_of(policy) if policy else ())
 
 
 def run_cases(path: str, cases: str) -> CasesAnswer:
     """Return what the policy decides of every case of a file. Raises JobError for a wrong policy or wrong cases."""
     policy, file = read_policy(Path(path)), Path(cases)
-    read = load_cases(read_bytes(file, what="CASES"), where=str(file), read_file=beside(file))
+    read = load_cases(read_bytes(file, what="file of cases"), where=str(file), read_file=beside(file))
     return CasesAnswer(policy=policy, results=tuple(judge(policy, one) for one in read))

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 PROJECT_FILE = "tunefare.toml"
 ENVIRONMENT_KEYS: tuple[str, ...] = (
     "TUNEFARE_OFFERS", "TUNEFARE_ONLY_OFFERS", "TUNEFARE_CALIBRATION", "TUNEFARE_NOW", "TUNEFARE_CONFIG",
-    "TUNEFARE_CACHE_URL", "TUNEFARE_PING_URL", "TUNEFARE_POLICY",
+    "TUNEFARE_CACHE_URL", "TUNEFARE_LEDGER_URL", "TUNEFARE_PING_URL", "TUNEFARE_POLICY",
 )  # fmt: skip
 KNOWN_VARIABLES = frozenset({*ENVIRONMENT_KEYS, "TUNEFARE_TRACEBACK"})
 FILE_KEYS: tuple[str, ...] = (
-    "offers", "only_offers", "calibration", "max_price_age", "cache_url", "policy", "discounts", "freshness",
+    "offers", "only_offers", "calibration", "max_price_age", "cache_url", "ledger_url", "policy", "discounts",
+    "freshness",
 )  # fmt: skip
 
 Value = TypeVar("Value")
@@ -45,7 +46,7 @@ class Settings:
     `calibration` names files of measured runs, or of calibrations, that estimates and plans are made with.
     `cache_url` is where live prices are kept: the path of a SQLite file, or postgresql://... `freshness` holds the
     limits of age that differ from `cache.freshness.LIMITS`. `ping_url` is told that a refresh ended. `policy` is the
-    policy file that the gate judges by.
+    policy file that the gate judges by, `ledger_url` where its ledger is: named as prices are.
     """
 
     offers: Path | None = None
@@ -58,6 +59,7 @@ class Settings:
     freshness: FreshnessTable = field(default_factory=dict)
     ping_url: str | None = None
     policy: Path | None = None
+    ledger_url: str | None = None
 
 
 def load_settings(
@@ -139,6 +141,7 @@ def _over(base: Settings, top: Settings) -> Settings:
         freshness={**base.freshness, **top.freshness},
         ping_url=base.ping_url if top.ping_url is None else top.ping_url,
         policy=base.policy if top.policy is None else top.policy,
+        ledger_url=base.ledger_url if top.ledger_url is None else top.ledger_url,
     )
 
 
@@ -154,6 +157,7 @@ def _from_environment(environment: Mapping[str, str]) -> Settings:
         cache_url=environment.get("TUNEFARE_CACHE_URL") or None,
         ping_url=_ping_url(environment.get("TUNEFARE_PING_URL")),
         policy=Path(policy) if (policy := environment.get("TUNEFARE_POLICY")) else None,
+        ledger_url=environment.get("TUNEFARE_LEDGER_URL") or None,
     )
 
 
@@ -192,7 +196,8 @@ def _read(path: Path) -> Settings:
         max_price_age=_typed(raw, "max_price_age", str, 'a duration like "30d"', path),
         discounts={name: _discount(name, value, path) for name, value in (discounts or {}).items()},
         calibration=_calibration(raw.get("calibration"), path),
-        cache_url=_cache_url(raw, path),
+        cache_url=_database_url(raw, "cache_url", path),
+        ledger_url=_database_url(raw, "ledger_url", path),
         policy=_beside(raw, "policy", "the path of a policy file", path),
         freshness=read_freshness(raw.get("freshness"), where=str(path)),
     )
@@ -206,13 +211,13 @@ def _beside(raw: Mapping[str, object], key: str, allowed: str, path: Path) -> Pa
     return None if stated is None else path.parent / Path(stated).expanduser()
 
 
-def _cache_url(raw: Mapping[str, object], path: Path) -> str | None:
+def _database_url(raw: Mapping[str, object], key: str, path: Path) -> str | None:
     allowed = "the path of a SQLite file, or postgresql://..."
-    stated = _typed(raw, "cache_url", str, allowed, path)
+    stated = _typed(raw, key, str, allowed, path)
     if stated is None or "://" in stated:
         return stated
     if not stated.strip():
-        raise JobError(where=str(path), key="cache_url", value=stated, allowed=allowed)
+        raise JobError(where=str(path), key=key, value=stated, allowed=allowed)
     return str(path.parent / Path(stated).expanduser())
 
 

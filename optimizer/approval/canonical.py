@@ -52,9 +52,11 @@ def read_bytes(path: Path, *, what: str, most: int = LARGEST_BYTES) -> bytes:
     except (OSError, ValueError) as err:
         reason = getattr(err, "strerror", None) or type(err).__name__
         raise JobError(where="command line", key=what, value=shown, allowed=f"a readable file ({reason})") from err
+    # Before it is made a file of Python's, which a directory cannot be.
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise JobError(where="command line", key=what, value=shown, allowed="a regular file")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise JobError(where="command line", key=what, value=shown, allowed="a regular file")
         data = file.read(most + 1)
     if len(data) > most:
         raise JobError(where=shown, key="file", value=shown, allowed=f"at most {most // 1024} KiB")

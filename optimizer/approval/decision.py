@@ -8,7 +8,7 @@ from .decision_limits import default_findings, dollars, limit_findings
 from .records import Decision, Finding, Level, chain_of
 from .rules import Counter
 from .rules_check import RuleError
-from .rules_facts import action_facts, plan_facts, request_facts
+from .rules_facts import offer_facts, plan_facts, request_facts, whole_facts
 from .tiers import NOTHING, need_of, raised, tier_of
 
 if TYPE_CHECKING:
@@ -92,13 +92,9 @@ def _rule_findings(policy: Policy, plan: PlanFile, now: datetime, request: dict[
 
 
 def _holds(rule: Rule, plan: PlanFile, facts: dict[str, dict[str, object]]) -> bool:
-    """Return whether a rule holds for any of the offers. All are asked: one without an answer denies."""
-    steps = Counter()
-    answers = [
-        rule.compiled.holds({"action": action, **facts}, steps=steps)
-        for action in action_facts(plan.action, rule.compiled.fields)
-    ]
-    return any(answers)
+    fields = rule.compiled.fields
+    known = {**facts, "action": whole_facts(plan.action, fields)}
+    return rule.compiled.holds(known, offer_facts(plan.action, fields), steps=Counter())
 
 
 def _charged(policy: Policy, plan: PlanFile, states: Sequence[BudgetState]) -> tuple[BudgetState, ...]:

@@ -115,7 +115,7 @@ def _basis(least: LeastBasis, plan: PlanFile) -> Iterator[str]:
         ("throughput", plan.throughput_basis, least.throughput),
     ):
         if Basis(found).rank > wanted.rank:
-            yield f"the estimate of {what} is {found}, at least {wanted.value} is asked"
+            yield f"the estimate of {what} is {found}, at least {wanted.value} is asked: measure it (tunefare probe)"
 
 
 def _deny(rule: str, message: str) -> Finding:

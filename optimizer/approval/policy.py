@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from providers.errors import JobError, one_line
 
+from .allowed_signers import read_allowed_signers
 from .canonical import LARGEST_BYTES
+from .oidc import trust_of
 from .policy_build import budgets_of, ci_of, defaults_of, limits_of, rules_of, tiers_of
 from .policy_checks import problems_of
 from .policy_model import PolicyInput
@@ -21,7 +23,7 @@ from .rules import compile_rule
 from .rules_check import RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .policy_checks import Problem
     from .rules import CompiledRule
@@ -35,6 +37,7 @@ PLAIN: Mapping[str, str] = {
     "model_type": "a table",
     "model_attributes_type": "a table",
     "too_long": "fewer entries",
+    "too_short": "at least one entry",
 }
 """What is allowed, by the kind of complaint that pydantic itself makes."""
 MOST_PROBLEMS = 100
@@ -65,7 +68,7 @@ def lint_policy(
     compiled, wrong = _compile(said)
     problems = [_error(one, where) for one in (*problems_of(said), *wrong)]
     files, missing = _files(said, where, read_file)
-    problems += missing
+    problems += [*missing, *_identity_problems(said, files, where)]
     if problems:
         return None, tuple(problems[:MOST_PROBLEMS])
     policy = Policy(
@@ -181,6 +184,20 @@ def _files(said: PolicyInput, where: str, read_file: ReadFile | None) -> tuple[d
         except JobError as err:
             problems.append(JobError(where=where, key=key, value=name, allowed=err.allowed))
     return files, problems
+
+
+def _identity_problems(said: PolicyInput, files: Mapping[str, bytes], where: str) -> Iterator[JobError]:
+    """Yield what is wrong with the keys of people and the claims of workflows that may approve."""
+    if said.allowed_signers is not None and said.allowed_signers in files:
+        try:
+            read_allowed_signers(files[said.allowed_signers], where=said.allowed_signers)
+        except JobError as err:
+            yield JobError(where=where, key="allowed_signers", value=said.allowed_signers, allowed=str(err))
+    for at, identity in enumerate(ci_of(said), 1):
+        try:
+            trust_of(identity)
+        except JobError as err:
+            yield JobError(where=where, key=f"ci {at}", value=identity.name, allowed=err.allowed)
 
 
 def _error(problem: Problem, where: str) -> JobError:

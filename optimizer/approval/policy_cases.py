@@ -16,7 +16,7 @@ from .plan_file import PlanFile, StoredQuote, plan_file_of
 from .policy import complaints, read_toml
 from .policy_cases_model import CasesInput
 from .records import Assurance, Budget, BudgetState, Level, Period, Principal, chain_of, period_keys
-from .rules_facts import ROOTS, action_facts, plan_facts, request_facts
+from .rules_facts import ROOTS, offer_facts, plan_facts, request_facts, whole_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,8 +120,8 @@ def _differences(case: Case, decision: Decision, outcome: str) -> list[str]:
     found: list[str] = []
     need = decision.need
     if outcome != case.expect:
-        why = next((f" ({one.rule}: {one.message})" for one in decision.findings if one.level is Level.DENY), "")
-        found.append(f"{case.expect} expected, {outcome} decided{why if outcome == 'deny' else ''}")
+        found.append(f"{case.expect} expected, {outcome} decided")
+        found.extend(f"{one.rule}: {one.message}" for one in decision.findings if one.level is Level.DENY)
     if case.approvals is not None and case.approvals != need.approvals:
         found.append(f"{case.approvals} approvals expected, {need.approvals} needed")
     if case.groups is not None and set(case.groups) != set(need.groups):
@@ -282,6 +282,6 @@ def _cost(placement: Placement) -> int:
 def ordinary_facts() -> dict[str, dict[str, object]]:
     """Return what rules see of an ordinary run, where nothing else is said."""
     plan = _plan({**SAID, "budgets": ("example",)}, "an ordinary run")
-    action = next(action_facts(plan.action, ROOTS["action"]))
+    action = {**whole_facts(plan.action, ROOTS["action"]), **next(offer_facts(plan.action, ROOTS["action"]))}
     asked = request_facts(Principal(name=SAID["requester"], assurance=Assurance.OS_USER), 0, plan.action.cap_usd_micro)
     return {"action": action, "plan": plan_facts(plan, NOW), "request": asked}

@@ -69,7 +69,7 @@ class BasisInput(Model):
 
 
 class DefaultsInput(Model):
-    """`[defaults]`: what is left out is as strict as the documentation's example."""
+    """`[defaults]`: what is left out is as in the documentation's example, but for the least basis: any will do."""
 
     plan_max_age: Span = 7 * 86_400
     quote_max_age: AgesInput = AgesInput()
@@ -78,7 +78,7 @@ class DefaultsInput(Model):
     drift_bps: BpsInput = BpsInput()
     suspicious_drop_bps: DropBps = 5000
     approval_ttl: Span = 86_400
-    least_basis: BasisInput = BasisInput(memory="derived", throughput="derived")
+    least_basis: BasisInput = BasisInput()
 
 
 class TierInput(Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .allowed_signers import read_allowed_signers
 from .decision_limits import dollars
 from .policy_cases import ordinary_facts
 from .records import Assurance
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 
 def notes_of(policy: Policy) -> tuple[str, ...]:
     """Return hints, each one sentence, in the order of the file."""
-    return (*_ledger(policy), *_tiers(policy), *_budgets(policy), *_rules(policy), *_groups(policy))
+    return (
+        *_ledger(policy),
+        *_keyless(policy),
+        *_tiers(policy),
+        *_budgets(policy),
+        *_rules(policy),
+        *_groups(policy),
+    )
 
 
 def _ledger(policy: Policy) -> Iterator[str]:
@@ -27,6 +35,19 @@ def _ledger(policy: Policy) -> Iterator[str]:
     asked = [one for one in policy.tiers if one.approvals and one.assurance is Assurance.SSH_SIGNATURE]
     if asked and policy.allowed_signers is None:
         yield "tiers ask for ssh-signature, and allowed_signers names no file of keys: nobody can give one"
+
+
+def _keyless(policy: Policy) -> Iterator[str]:
+    """Yield the members of groups whose signature is asked for and who have no key to sign with."""
+    data = policy.allowed_signers_data
+    if data is None:
+        return
+    keys = read_allowed_signers(data, where=policy.allowed_signers or "").keys
+    asked = {name for one in policy.tiers if one.assurance is Assurance.SSH_SIGNATURE for name in one.groups}
+    for group in sorted(asked):
+        for member in policy.groups[group]:
+            if not any(key.permits(member) for key in keys):
+                yield f"group {group}: {member} has no key in {policy.allowed_signers}"
 
 
 def _tiers(policy: Policy) -> Iterator[str]:
@@ -59,7 +80,7 @@ def _budgets(policy: Policy) -> Iterator[str]:
 def _rules(policy: Policy) -> Iterator[str]:
     for rule in policy.rules:
         try:
-            rule.compiled.holds(ordinary_facts(), steps=Counter())
+            rule.compiled.holds(ordinary_facts(), [{}], steps=Counter())
         except RuleError as err:
             yield f"rule {rule.name}: {err} for an ordinary run: it would deny everything like it"
 
@@ -69,3 +90,7 @@ def _groups(policy: Policy) -> Iterator[str]:
     for name in policy.groups:
         if name not in used:
             yield f"group {name} approves nothing: no tier names it"
+    members = {one for name in used for one in policy.groups[name]}
+    for identity in policy.ci:
+        if identity.name not in members:
+            yield f"ci {identity.name} approves nothing: no group of a tier has it as a member"

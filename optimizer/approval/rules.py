@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .rules_check import RuleError, check_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MOST_BRACKETS = 16
 """Nested in one another."""
@@ -35,13 +35,21 @@ class CompiledRule:
     tree: Any
     fields: frozenset[str]
 
-    def holds(self, facts: Mapping[str, object], *, steps: Counter) -> bool:
-        """Return whether the condition holds of the facts: `action`, `plan` and `request`, as JSON values.
+    def holds(self, facts: Mapping[str, object], offers: Iterable[Mapping[str, object]], *, steps: Counter) -> bool:
+        """Return whether the condition holds for any of the offers. All are asked, so that none goes without an answer.
 
-        Raises RuleError where it has no answer: an evaluation error, an answer that is neither true nor false, too
-        many steps.
+        `facts` are `action`, `plan` and `request` as JSON values; of `action` what is the same for every offer, to
+        which an offer adds its own. Raises RuleError where there is no answer: an evaluation error, an answer that is
+        neither true nor false, too many steps.
         """
-        return _evaluate(self, facts, steps)
+        with _recursion():
+            try:
+                return _evaluate(self, facts, offers, steps)
+            except RuleError:
+                raise
+            except Exception as err:
+                # Whatever the library raises: a rule without an answer denies.
+                raise RuleError(f"cannot be evaluated ({_reason(err)})") from err
 
 
 class Counter:
@@ -78,24 +86,25 @@ def compile_rule(text: str) -> CompiledRule:
         return CompiledRule(text=text, tree=tree, fields=check_tree(tree))
 
 
-def _evaluate(rule: CompiledRule, facts: Mapping[str, object], steps: Counter) -> bool:
+def _evaluate(
+    rule: CompiledRule, facts: Mapping[str, object], offers: Iterable[Mapping[str, object]], steps: Counter
+) -> bool:
     import celpy
     from celpy.adapter import json_to_cel
+    from celpy.celtypes import BoolType, MapType, StringType
 
-    with _recursion():
-        try:
-            environment = celpy.Environment()
-            activation = environment.program(rule.tree).new_activation()
-            context = {name: json_to_cel(cast("Any", value)) for name, value in facts.items()}
-            value = _counting(steps)(rule.tree, activation).evaluate(context)
-        except RuleError:
-            raise
-        except Exception as err:
-            # Whatever the library raises: a rule without an answer denies.
-            raise RuleError(f"cannot be evaluated ({_reason(err)})") from err
-    if not isinstance(value, celpy.celtypes.BoolType):
-        raise RuleError("is neither true nor false")
-    return bool(value)
+    activation = celpy.Environment().program(rule.tree).new_activation()
+    # What is the same for every offer is converted once: a sweep may have a thousand placements.
+    shared = {name: cast("MapType", json_to_cel(cast("Any", value))) for name, value in facts.items()}
+    held = False
+    for offer in offers:
+        own = {StringType(name): json_to_cel(cast("Any", value)) for name, value in offer.items()}
+        context = {**shared, "action": MapType({**shared["action"], **own})}
+        value = _counting(steps)(rule.tree, activation).evaluate(context)
+        if not isinstance(value, BoolType):
+            raise RuleError("is neither true nor false")
+        held |= bool(value)
+    return held
 
 
 def _counting(steps: Counter) -> Any:

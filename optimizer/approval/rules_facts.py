@@ -110,25 +110,24 @@ def request_facts(requester: Principal | None, committed_usd_micro: int, judged_
     }
 
 
-def action_facts(action: Action, fields: frozenset[str]) -> Iterator[dict[str, object]]:
-    """Yield `action` as rules see it, for each offer: only those that differ in the fields that a rule reads."""
-    whole = _whole(action, fields)
-    keys: set[str] = set()
-    wanted = sorted(fields - whole.keys())
-    for one in rented(action):
-        document = {**one.placement.document(), **one.offer.document()}
-        values = [document[name] for name in wanted]
-        key = repr(values)
-        if key not in keys:
-            keys.add(key)
-            yield {**whole, **dict(zip(wanted, values, strict=True))}
-
-
-def _whole(action: Action, fields: frozenset[str]) -> dict[str, object]:
-    """Return the fields read that are the same for every offer."""
+def whole_facts(action: Action, fields: frozenset[str]) -> dict[str, object]:
+    """Return what a rule reads of `action` that is the same for every offer."""
     document = {
         **action.document(),
         "gpus": gpus_at_most(action),
         "usd_micro_per_hour": usd_micro_per_hour_at_most(action),
     }
     return {name: document[name] for name in WHOLE_FIELDS if name in fields}
+
+
+def offer_facts(action: Action, fields: frozenset[str]) -> Iterator[dict[str, object]]:
+    """Yield what a rule reads of `action` for each offer: only those that differ in it, and one at least."""
+    seen: set[str] = set()
+    wanted = sorted(fields.difference(WHOLE_FIELDS))
+    for one in rented(action):
+        document = {**one.placement.document(), **one.offer.document()}
+        values = {name: document[name] for name in wanted}
+        key = repr(values)
+        if key not in seen:
+            seen.add(key)
+            yield values

@@ -8,6 +8,11 @@ import typer
 
 from .options import JOB_FLAGS, OUTPUT, Flags, JobFile, Json, Output, takes_flags
 
+EPILOG = (
+    "Exit code 0: an answer, whether or not the job has a plan; 2: the job is wrong, or --why-not names nothing known; "
+    "9: no prices."
+)
+
 WhyNot = Annotated[
     str,
     typer.Option(

@@ -16,7 +16,11 @@ from .output import tell
 Plot = Annotated[
     str | None,
     typer.Option(
-        "--plot", metavar="FILE.svg", help="draw it in this file too", rich_help_panel=OUTPUT, show_default=False
+        "--plot",
+        metavar="FILE.svg",
+        help="draw the chart in this SVG file too",
+        rich_help_panel=OUTPUT,
+        show_default=False,
     ),
 ]
 

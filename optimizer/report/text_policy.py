@@ -47,9 +47,8 @@ def format_cases(answer: CasesAnswer, style: Style) -> str:
     columns = [
         Column(title=""),
         Column(title="case", shrinks=True, smallest=24),
-        Column(title="expected"),
         Column(title="decided"),
-        Column(title="approvals", right=True),
+        Column(title="expected"),
         Column(title="found", shrinks=True, optional=True),
     ]
     rows = [_row(one) for one in answer.results]
@@ -71,13 +70,12 @@ def format_cases(answer: CasesAnswer, style: Style) -> str:
 def _row(result: CaseResult) -> list[str]:
     decision = result.decision
     rules = dict.fromkeys(one.rule for one in decision.findings)
-    asked = str(decision.need.approvals) if result.outcome in {"allow", "approve"} else ""
+    asked = f" ({decision.need.approvals})" if result.outcome == "approve" else ""
     return [
         "pass" if result.passed else "FAIL",
         result.case.name,
-        result.case.expect,
-        result.outcome,
-        asked,
+        f"{result.outcome}{asked}",
+        "" if result.outcome == result.case.expect else result.case.expect,
         ", ".join(rules),
     ]
 
@@ -93,6 +91,7 @@ def _head(policy: Policy, style: Style) -> list[str]:
     drift = ", ".join(f"{name.replace('_', '-')} {bps / 100:g} %" for name, bps in values.drift_bps.items())
     basis = f"memory {values.least_basis.memory.value}, throughput {values.least_basis.throughput.value}"
     pairs = [
+        ("problems", "none"),
         ("digest", policy.sha256),
         ("ledger", policy.ledger_id or "any"),
         ("plans", f"at most {format_duration(values.plan_max_age_s)} old"),
@@ -103,7 +102,7 @@ def _head(policy: Policy, style: Style) -> list[str]:
         ("approvals", f"expire after {format_duration(values.approval_ttl_s)}"),
         *(("signers", one) for one in ([policy.allowed_signers] if policy.allowed_signers else [])),
     ]
-    return [format_heading(f"Policy {policy.where}", "no problems", style), *format_pairs(pairs, style)]
+    return [format_heading(f"Policy {policy.where}", "", style), *format_pairs(pairs, style)]
 
 
 def _tiers(policy: Policy, style: Style) -> list[str]:

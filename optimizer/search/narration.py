@@ -124,11 +124,16 @@ def _fastest(market: Market, bills: Bills, choice: Candidate) -> list[str]:
     if fastest.finish_s_at_confidence >= choice.finish_s_at_confidence:
         return []
     sentence = (
-        f"The fastest, {method_name(fastest)} on {machine_name(fastest)}, ends in "
+        f"The fastest{_of_which(market)}, {method_name(fastest)} on {machine_name(fastest)}, ends in "
         f"{span(fastest.duration_s.expected)} instead of {span(choice.duration_s.expected)} "
         f"and costs {compared(fastest.quote.expected_usd_micro, choice.quote.expected_usd_micro)}."
     )
     return [sentence]
+
+
+def _of_which(market: Market) -> str:
+    """Return among what a superlative holds: under a policy only a shortlist of the spot candidates is left."""
+    return " of those worked out closely" if market.has_net and market.offers.spot.any() else ""
 
 
 def _methods(market: Market, bills: Bills, choice: Candidate) -> list[str]:
@@ -142,7 +147,7 @@ def _methods(market: Market, bills: Bills, choice: Candidate) -> list[str]:
         at = int(rows[np.argmin(bills.expected_micro[rows])])
         cheapest = candidate_at(market, int(bills.place[at]), int(bills.hardware[at]))
         parts.append(f"{method_name(cheapest)} {cost_of(cheapest)} on {machine_name(cheapest)}")
-    return [f"Other methods at their cheapest: {'; '.join(parts)}."] if parts else []
+    return [f"Other methods at their cheapest{_of_which(market)}: {'; '.join(parts)}."] if parts else []
 
 
 def _spot_note(choice: Candidate) -> str:
@@ -154,5 +159,9 @@ def _spot_note(choice: Candidate) -> str:
         if answer.executor == "none":
             rate += "; nobody acts on them (executor none), so spot has no safety net: the deadline may be missed"
         elif answer.fallback is not None:
-            rate += "; the plan relies on on-demand machines being there when the safety net needs them"
+            rate += (
+                "; the plan relies on on-demand machines being there when the safety net needs them, and on the "
+                "launcher saying how long the run turns out to be (`tunefare next --work`): otherwise the net knows "
+                "only the work of the plan"
+            )
     return f"{rate}."

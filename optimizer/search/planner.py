@@ -24,6 +24,7 @@ from .rivals import rivals_of
 from .robust import at_worst
 from .runners_up import runners_up
 from .showing import candidate_at
+from .spot_vetted import vetted
 from .wording import cost_of, name_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def plan(
     stopwatch.lap("solver")
     market, bills, solution = settled.market, settled.bills, settled.solution
     choices = _choices(settled)
-    others = runners_up(market, bills, choices, top=top) if choices else ()
+    # What is told as the next best must be as sure of the deadline as the choice.
+    sure = bills if market.has_net else vetted(market, bills)
+    others = runners_up(market, sure, choices, top=top) if choices else ()
     lost = lost_sentences(market, bills, choices, others) if choices else ()
     # What is not robust may be feasible all the same: then no limit is in the way, and a note says what is.
     plain = settle(market, quotas) if robust else settled

@@ -27,7 +27,7 @@ def policy_deadline_price(choice: Candidate) -> DeadlinePrice | None:
     now = longer.expected_micro(deadline_s=problem.deadline_s)
     sooner = longer.expected_micro(deadline_s=problem.deadline_s - HOUR_S)
     # As sure as asked for: a deadline that only the median makes is none.
-    possible = problem.deadline_s - HOUR_S >= choice.finish_s_at_confidence
+    possible = problem.deadline_s - HOUR_S >= (answer.needed_s or choice.finish_s_at_confidence)
     return DeadlinePrice(
         cost_usd_micro=choice.quote.expected_usd_micro,
         saved_by_one_hour_more_usd_micro=max(round(now - machines_micro(longer)), 0),

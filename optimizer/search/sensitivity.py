@@ -6,6 +6,7 @@ is sought, because a choice that no longer fits, or is no longer the cheapest, s
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -93,19 +94,25 @@ def _evaluated(held: Held, end: Variation, planned: Evaluation, tables: Tables) 
     except KnowledgeMissing as err:
         return DriverPoint(value=end.value, detail=end.detail, senseless=str(err))
     choice, allowed, left_s = held.choice, budget_micro(held.market.job), held.left_s
-    cost, high = (_difference(found, planned, one) for one in ("expected_usd_micro", "high_usd_micro"))
-    finish_s = choice.finish_s_at_confidence + found.finish_s_at_confidence - planned.finish_s_at_confidence
+    cost, high = (_moved_cost(choice, found, planned, one) for one in ("expected_usd_micro", "high_usd_micro"))
+    moved = functools.partial(_moved, spot=choice.spot is not None)
+    finish_s = moved(choice.finish_s_at_confidence, found.finish_s_at_confidence, planned.finish_s_at_confidence)
+    needed_s = finish_s
+    if choice.spot is not None and choice.spot.needed_s is not None and left_s is not None:
+        # Under a policy the net decides what is in time; the run itself may then take until the deadline.
+        needed_s = moved(choice.spot.needed_s, found.finish_s_at_confidence, planned.finish_s_at_confidence)
+        finish_s = min(finish_s, left_s) if needed_s <= left_s else needed_s
     return DriverPoint(
         value=end.value,
         detail=end.detail,
-        usd_micro=choice.quote.expected_usd_micro + cost,
-        duration_s=choice.duration_s.expected + found.duration_s.expected - planned.duration_s.expected,
+        usd_micro=cost,
+        duration_s=moved(choice.duration_s.expected, found.duration_s.expected, planned.duration_s.expected),
         finish_s=finish_s,
         needed_bytes=found.memory.needed.high,
         usable_bytes=float(found.memory.usable_bytes),
         fits=found.fits and found.host_fits is not False,
-        in_time=None if left_s is None else finish_s <= left_s,
-        in_budget=None if allowed is None else (choice.quote.high_usd_micro + high) * held.market.job.runs <= allowed,
+        in_time=None if left_s is None else needed_s <= left_s,
+        in_budget=None if allowed is None else high * held.market.job.runs <= allowed,
     )
 
 
@@ -119,9 +126,18 @@ def _evaluation(held: Held, job: Job, recipe: Recipe, tables: Tables) -> Evaluat
     return evaluate_one(free, recipe, machine, choice.offer, tables, held.market.now, terms=held.terms)
 
 
-def _difference(found: Evaluation, planned: Evaluation, figure: str) -> int:
-    after, before = (getattr(one.quote, figure) for one in (found, planned))
-    return int(after - before)
+def _moved_cost(choice: Candidate, found: Evaluation, planned: Evaluation, figure: str) -> int:
+    base, after, before = (getattr(one.quote, figure) for one in (choice, found, planned))
+    return round(_moved(base, after, before, spot=choice.spot is not None))
+
+
+def _moved(base: float, after: float, before: float, *, spot: bool) -> float:
+    """Return a figure of the choice with what another evaluation says changes: as much more, on spot as many times.
+
+    On spot the plan knows more than an evaluation of one machine does (where to turn to, a policy): a difference might
+    be larger than the figure itself.
+    """
+    return base * after / before if spot and before > 0.0 else base + after - before
 
 
 def _with_best(

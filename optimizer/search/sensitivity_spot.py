@@ -31,8 +31,8 @@ def interruptions(held: Held) -> Driver:
             held.point(
                 model.rate_per_hour,
                 usd_micro=_cost(held, found),
-                duration_s=held.choice.duration_s.expected + float(found.expected_s[0] - planned.expected_s[0]),
-                finish_s=held.choice.finish_s_at_confidence + float(found.finish_s[0] - planned.finish_s[0]),
+                duration_s=held.choice.duration_s.expected * float(found.expected_s[0] / planned.expected_s[0]),
+                finish_s=held.choice.finish_s_at_confidence * float(found.finish_s[0] / planned.finish_s[0]),
             )
         )
     return Driver(

@@ -155,13 +155,18 @@ def _throughput(held: Held) -> Driver:
     for value in (speed.low, speed.high) if speed.low < speed.expected else ():
         market = _at_speed(held, value / speed.expected)
         hardware, planned = market.hardware, held.market.hardware
-        longer_s = float(hardware.expected_s[held.hardware] - planned.expected_s[held.hardware])
-        later_s = float(hardware.finish_s[held.hardware] - planned.finish_s[held.hardware])
+        longer, later = (
+            float(moved[held.hardware] / before[held.hardware])
+            for moved, before in (
+                (hardware.expected_s, planned.expected_s),
+                (hardware.finish_s, planned.finish_s),
+            )
+        )
         point = held.point(
             value,
             usd_micro=held.cost_in(market),
-            duration_s=held.choice.duration_s.expected + longer_s,
-            finish_s=held.choice.finish_s_at_confidence + later_s,
+            duration_s=held.choice.duration_s.expected * longer,
+            finish_s=held.choice.finish_s_at_confidence * later,
         )
         points.append(held.with_best(point, market))
     return Driver(

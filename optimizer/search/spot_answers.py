@@ -158,10 +158,14 @@ def _under_policy(run: SpotRun, bill: Bill) -> SpotShown:
         problem=solution.problem,
         policy=solution.table,
         deadline_costs=_deadline_costs(solution, cost, drawn),
+        needed_s=float(run.market.hardware.finish_s[run.hardware]),
         simulated=drawn.runs,
     )
     duration = Estimate(low=drawn.low_s, expected=drawn.expected_s, high=drawn.high_s, basis=Basis.ASSUMED)
-    finish_s = float(run.market.hardware.finish_s[run.hardware])
+    finish_s = drawn.confident_s
+    if run.left_s is not None and answer.finish_probability_ppm >= run.job.confidence_ppm:
+        # So sure by the net: that a few drawn runs too many are slow is noise.
+        finish_s = min(finish_s, run.left_s)
     return SpotShown(quote=cost, duration_s=duration, parts_s=parts, finish_s=finish_s, answer=answer)
 
 

@@ -42,6 +42,8 @@ class PolicyRuns:
     low_s: float
     expected_s: float
     high_s: float
+    confident_s: float
+    """Time by the clock within which runs end with the confidence asked for."""
     spot_s: float
     on_demand_s: float
     wasted_s: float
@@ -126,6 +128,7 @@ def _summed_up(run: SpotRun, solution: SpotSolution, outcome: Outcome) -> Policy
         low_s=_quantile(elapsed, 0.1),
         expected_s=float(elapsed.mean()),
         high_s=max(_quantile(elapsed, 0.9), float(elapsed.mean())),
+        confident_s=_quantile(elapsed, run.job.confidence_ppm / 1e6),
         spot_s=spot_s,
         on_demand_s=on_demand_s,
         wasted_s=float(outcome.wasted_s.mean()),

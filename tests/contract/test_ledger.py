@@ -277,7 +277,7 @@ def test_approvals_reserve_with_the_last_one(ledger: Ledger) -> None:
 
     def approve(who: object) -> Request:
         return ledger.add_approval(
-            "r1", make_statement(asked, who), who, "leads",
+            "r1", make_statement(asked, who, expires_at=NOW + timedelta(hours=6 if who is BOB else 12)), who, "leads",
             complete=lambda request: len(request.approvals) >= 2, now=LATER, actor=who,
         )  # fmt: skip
 
@@ -287,7 +287,7 @@ def test_approvals_reserve_with_the_last_one(ledger: Ledger) -> None:
     with pytest.raises(ApprovalError, match="was used before: replay"):
         approve(BOB)
     assert approve(CAT).state is RequestState.RESERVED
-    assert ledger.request("r1").expires_at == NOW + timedelta(hours=12)
+    assert ledger.request("r1").expires_at == NOW + timedelta(hours=6)
     with pytest.raises(ApprovalError, match="it cannot be approved"):
         approve(CAT)
     assert [row.kind for row in ledger.audit_rows()][-3:] == ["approval_given", "approval_given", "reserved"]

@@ -18,6 +18,7 @@ from optimizer.report.style import Style
 from optimizer.report.table import text_width
 from optimizer.report.text_next import format_next
 from optimizer.report.text_simulate import format_simulation
+from optimizer.search.spot.simulation import PolicyName
 from tests.fixtures.spot_world import invented_flags, trace_document, write_plan
 
 if TYPE_CHECKING:
@@ -81,6 +82,31 @@ def test_a_simulation_neutralises_what_a_trace_says(simulation: SimulationAnswer
     assert "\x1b" not in text
     assert "e f" in text
     assert format_simulation(bad, Style(width=80, unicode=False)).isascii()
+
+
+def test_a_dynamic_program_behind_greedy_closes_no_gap(simulation: SimulationAnswer) -> None:
+    def said(share: float) -> str:
+        """The report with a dynamic program that goes `share` of the way from greedy to the bound."""
+        (part, *_) = simulation.traces
+        found = part.comparison
+        greedy, bound = found.of(PolicyName.GREEDY).saving_fraction, found.bound_saving_fraction
+        assert bound is not None
+        ours = dataclasses.replace(
+            found.of(PolicyName.DYNAMIC_PROGRAM), saving_fraction=greedy + share * (bound - greedy)
+        )
+        policies = tuple(ours if one.policy is ours.policy else one for one in found.policies)
+        changed = dataclasses.replace(part, comparison=dataclasses.replace(found, policies=policies))
+        one = dataclasses.replace(simulation, traces=(changed,), together=None, drawn=None)
+        return " ".join(format_simulation(one, NARROW).split())
+
+    assert "closes 60 % of the gap between greedy and" in said(0.6)
+    assert "The dynamic program saves as much as greedy." in said(-0.001)
+    assert "The dynamic program saves less than greedy here, by 35 % of the gap" in said(-0.35)
+
+
+def test_episodes_begin_whole_steps_apart(simulation: SimulationAnswer) -> None:
+    assert all(part.step_s == 600.0 for part in simulation.traces)
+    assert "one begins every 10.0 min" in format_simulation(dataclasses.replace(simulation, every_s=1.0), NARROW)
 
 
 def test_a_next_action_reads_as_written_down(action: Callable[..., NextAnswer], golden: Compare) -> None:

@@ -17,6 +17,7 @@ from optimizer.report.table import text_width
 from optimizer.report.text_deadline_price import deadline_lines, describe_deadline_price
 from optimizer.report.text_frontier import format_frontier
 from optimizer.report.text_sensitivity import format_sensitivity
+from optimizer.search.deadline_price import DeadlineStretch
 from tests.golden.what_if import PRICE, invented_frontier, invented_sensitivity
 
 if TYPE_CHECKING:
@@ -98,3 +99,12 @@ def test_the_price_of_the_deadline_in_a_sentence() -> None:
     )
     assert "other limits are in the way" in said(cost_usd_micro=None, next_saving_at=None)
     assert deadline_lines(None, (), NARROW) == []
+
+
+def test_a_short_stretch_of_deadlines_is_not_told_by_the_hour() -> None:
+    def row(from_s: float, to_s: float) -> str:
+        stretch = DeadlineStretch(from_s=from_s, to_s=to_s, from_usd_micro=48_220_000, to_usd_micro=38_580_000)
+        return " ".join(deadline_lines(None, (stretch,), NARROW)[-1].split())
+
+    assert row(1984.0, 1999.0) == "33m04s – 33m19s $48.22 – $38.58 $9.64 in 15s"
+    assert row(3600.0, 10_800.0) == "1h – 3h $48.22 – $38.58 $4.82 an hour"

@@ -18,6 +18,7 @@ from optimizer.search.spot.omniscient import omniscient_micro
 from optimizer.search.spot.policies import Greedy, OnDemand, UniformProgress, with_net
 from optimizer.search.spot.policy_document import policy_document, read_policy
 from optimizer.search.spot.replay import Market, replay
+from optimizer.search.spot.zone_counts import load_zone_models
 from tests.fixtures.spot_world import HOUR, ON_DEMAND, SPOT, invented_model, invented_problem
 
 if TYPE_CHECKING:
@@ -185,6 +186,24 @@ def test_under_the_model_the_dynamic_program_is_the_best_policy(
     # What the program expects is what its table costs, within the noise and the grid.
     noise = ours.std() / np.sqrt(ours.shape[0])
     assert abs(solution.expected_micro() - ours.mean()) <= 3.0 * noise + 0.03 * ours.mean()
+
+
+@pytest.mark.parametrize(("hours", "work_h", "restart_s"), [(11, 8, 600.0), (5, 4, 300.0), (9.5, 8, 300.0)])
+def test_what_a_policy_should_cost_is_what_it_costs_a_launcher_that_looks_every_poll(
+    hours: float, work_h: float, restart_s: float
+) -> None:
+    # Times in whole looks: a slack of just the net comes up all the time.
+    problem = invented_problem(
+        work_s=work_h * HOUR, deadline_s=hours * HOUR, restart_s=restart_s, loss_s=restart_s,
+        availability=load_zone_models().pooled,
+    )  # fmt: skip
+    solution = solve_policy(problem)
+    market = draw_market(
+        problem.availability, episodes=2000, span_s=problem.deadline_s, step_s=problem.poll_s, spot_micro_per_s=SPOT,
+        seed=3,
+    )  # fmt: skip
+    drawn = replay(solution.table, problem, market).cost_micro.mean()
+    assert drawn == pytest.approx(solution.expected_micro(), rel=0.02)
 
 
 def test_without_interruptions_all_is_spot_and_without_spot_all_is_on_demand() -> None:

@@ -76,5 +76,8 @@ class SpotAnswer:
     policy: PolicyTable | None = None
     deadline_costs: tuple[tuple[int, int], ...] = ()
     """Deadlines (seconds from now) and the expected cost with each; empty without a policy."""
+    needed_s: float | None = None
+    """Under a policy: the time from now that the net needs to end the run as surely as asked for; what the deadline is
+    checked against. The run itself may take until the deadline."""
     simulated: int = 0
     """Runs that the interval was drawn from; 0: closed form."""

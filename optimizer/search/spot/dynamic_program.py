@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optimizer.physics.runs import Floats, Ints
 
 STEPS = 320
-"""Time steps of a pass."""
+"""Time steps of a pass at most."""
 MOST_SLACKS = 240
 WORTH_WAITING = 0.1
 """Share of what a restart costs on-demand that waiting beside a spot machine must save, hoping that it proves to stay.
@@ -68,7 +68,13 @@ class SpotSolution:
 
 
 def solve_policy(problem: SpotProblem, *, steps: int = STEPS) -> SpotSolution:
-    """Return the cheapest policy of a problem. A deadline that leaves no room for the work goes on-demand at once."""
+    """Return the cheapest policy of a problem. A deadline that leaves no room for the work goes on-demand at once.
+
+    A step is never shorter than the time between two looks: a policy for who looks more often than the launcher does
+    counts on chances that the launcher does not see.
+    """
+    if problem.poll_s > 0.0:
+        steps = max(min(steps, int(problem.deadline_s / problem.poll_s)), 1)
     grid = _Grid(problem, steps)
     value = np.zeros((3, 2, len(AGE_FROM_H), grid.slack_s.shape[0]))
     chosen = np.zeros((steps, len(CONTEXTS), len(AGE_FROM_H), grid.slack_s.shape[0]), dtype=np.int8)
@@ -115,8 +121,9 @@ class _Grid:
         # Lost in the middle of the step: the rest of it is waited for.
         self.interrupted = _Shift(self.slack_s, self.step_s / 2.0 + problem.loss_s, late)
         self.worth_waiting = WORTH_WAITING * problem.restart_s * problem.on_demand_micro_per_s
-        self.may_wait = self.slack_s >= problem.net_idle_s
-        self.may_stay = self.slack_s >= problem.net_spot_s
+        # A slack of just the net is caught by it; a grid in whole seconds meets that often.
+        self.may_wait = self.slack_s > problem.net_idle_s
+        self.may_stay = self.slack_s > problem.net_spot_s
 
     def before(self, value: Floats, *, left_s: float, chosen: NDArray[np.int8]) -> Floats:
         """Return the values one step earlier, shape (modes, up or down, ages, slacks), and fill in what was chosen."""

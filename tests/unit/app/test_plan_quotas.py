@@ -78,3 +78,19 @@ def test_a_quota_that_means_nothing_is_refused_by_name(tmp_path: Path, text: str
         planned(tmp_path, text)
     assert words in str(told.value)
     assert "quota" in str(told.value)
+
+
+def test_a_provider_is_known_in_any_case(tmp_path: Path) -> None:
+    free = planned(tmp_path, "")
+    provider = free.choices[0].offer.provider
+    held = planned(tmp_path, f'[[quota]]\nprovider = "{provider.upper()}"\ngpus = 1\n')
+    assert sum(one.runs for one in held.choices if one.offer.provider == provider) == 1
+
+
+def test_a_mistyped_provider_is_refused_and_a_strange_one_told(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"quota: provider = 'rnpod': .* did you mean runpod\?"):
+        planned(tmp_path, '[[quota]]\nprovider = "rnpod"\ngpus = 1\n')
+    strange = planned(tmp_path, '[[quota]]\nprovider = "own-rack"\ngpus = 1\n')
+    assert (
+        "No offer of the price list counts against: own-rack. Check the names if that is a surprise." in strange.notes
+    )

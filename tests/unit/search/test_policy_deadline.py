@@ -33,7 +33,7 @@ def test_it_is_near_the_difference_of_two_plans(hours):
 
 def test_with_an_hour_less_than_the_least_nothing_is_in_time():
     found, told = price(3.0)
-    sure_h = found.choices[0].finish_s_at_confidence / 3600.0
+    sure_h = found.choices[0].spot.needed_s / 3600.0
     assert (told.cost_of_one_hour_less_usd_micro is None) == (sure_h > 2.0)
     _, told = price(sure_h + 0.9)
     assert told.cost_of_one_hour_less_usd_micro is None

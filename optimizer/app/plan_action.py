@@ -133,11 +133,9 @@ def _hold_frame(fresh: Action, action: Action, old: PlanFile) -> None:
 def _drift_of(policy: str | None) -> Mapping[str, int]:
     if policy is None:
         return DRIFT_BPS
-    from optimizer.approval.canonical import read_bytes
-    from optimizer.approval.policy import load_policy
+    from .policy_files import read_policy
 
-    path = Path(policy)
-    return {**DRIFT_BPS, **load_policy(read_bytes(path, what="policy"), where=policy).defaults.drift_bps}
+    return {**DRIFT_BPS, **read_policy(Path(policy)).defaults.drift_bps}
 
 
 def _is_one_of(offer: Offer, terms: tuple[OfferTerms, ...]) -> bool:

@@ -86,6 +86,7 @@ bench: $(VENV)/.developer  ## the performance claims, as ratios measured in one 
 	$(BIN)/python benchmarks/spot_closed_form.py
 	$(BIN)/python benchmarks/spot_policies.py
 	$(BIN)/python benchmarks/study.py
+	$(BIN)/python benchmarks/ledger.py
 
 golden: $(VENV)/.developer  ## rewrite the golden files; read the diff before committing it
 	TUNEFARE_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden

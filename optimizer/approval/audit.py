@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from providers.errors import JobError
+from providers.strict_json import decode_strictly
 
 from .canonical import canonical_bytes, sha256_of
 
@@ -89,8 +90,14 @@ def body_text(*, sequence: int, at: datetime, kind: str, actor: Principal, data:
 
 
 def read_anchor(text: str, *, where: str) -> Anchor:
-    """Return the anchor that a text holds, alone or as the last line. Raises JobError for any other text."""
+    """Return the anchor that a text holds: alone, as the last line, or as the JSON of `audit anchor --json`.
+
+    Raises JobError for any other text.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if text.lstrip().startswith("{"):
+        document = decode_strictly(text.encode("utf-8", "replace"), where=where)
+        lines = [str(document.get("anchor"))] if isinstance(document, dict) else []
     match = _ANCHOR.fullmatch(lines[-1]) if lines else None
     if match is None:
         raise JobError(

@@ -17,7 +17,7 @@ from . import ledger_steps as steps
 from .audit import Anchor, AuditReport, genesis_hash
 from .errors import LedgerMissing, LedgerUnusable
 from .ledger_checks import check_budget, check_ledger_id
-from .ledger_rows import read_audit, read_budgets, read_requests
+from .ledger_rows import read_audit, read_budgets, read_records, read_requests
 from .ledger_states import committed, read_states
 from .ledger_verify import verify_chain
 from .ledger_writing import find_request, in_reach, writing
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from cache.database import Database
 
+    from .ledger_rows import RequestRecord
     from .ledger_writing import Writing
     from .records import AuditRow, Budget, BudgetState, Principal, Request, Statement
 
@@ -157,6 +158,11 @@ class Ledger:
             if state is None:
                 return read_requests(session)
             return read_requests(session, "WHERE state = ?", (state.value,))
+
+    def records(self) -> tuple[RequestRecord, ...]:
+        """Return all requests with what is known of their launches, in the order in which they were made."""
+        with in_reach(), self.database.reading() as session:
+            return read_records(session)
 
     def launch_of(self, request_id: str) -> dict[str, object]:
         """Return what `consume` was told of the launch; empty before it."""

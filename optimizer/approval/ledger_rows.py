@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .records import Assurance, AuditRow, Budget, GivenApproval, Period, Principal, Request, RequestState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cache.database import Row, Session, Value
 
@@ -19,6 +20,20 @@ REQUEST_COLUMNS = (
     "settled_usd_micro"
 )
 _AUDIT = "SELECT sequence, at, kind, body, previous, hash FROM ledger_audit "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """A request, when it was launched and ended, what the launch was, and where its settlement comes from.
+
+    Moments are None before they come; `launch` is empty before the launch.
+    """
+
+    request: Request
+    launched_at: datetime | None
+    ended_at: datetime | None
+    launch: Mapping[str, object]
+    source: str | None
 
 
 def seconds(value: datetime) -> int:
@@ -53,6 +68,21 @@ def read_requests(session: Session, where: str = "", values: Sequence[Value] = (
     one = rows[0][0] if len(rows) == 1 else None
     approvals = _approvals(session, one) if rows else {}
     return tuple(_request(row, approvals.get(row[0], ())) for row in rows)
+
+
+def read_records(session: Session) -> tuple[RequestRecord, ...]:
+    """Return all requests with their launches, in the order in which they were made."""
+    rows = session.rows("SELECT launched_at, ended_at, launch, settled_source FROM ledger_requests ORDER BY number")
+    return tuple(
+        RequestRecord(
+            request=request,
+            launched_at=None if row[0] is None else moment(row[0]),
+            ended_at=None if row[1] is None else moment(row[1]),
+            launch=json.loads(row[2]),
+            source=row[3],
+        )
+        for request, row in zip(read_requests(session), rows, strict=True)
+    )
 
 
 def read_audit(session: Session, first: int, last: int) -> list[AuditRow]:

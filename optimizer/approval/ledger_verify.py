@@ -51,9 +51,8 @@ def _disagreements(session: Session, replay: Replay) -> Iterator[str]:
         (row[0], row[1]): (row[2], row[3])
         for row in session.rows("SELECT budget_id, period_key, pending_usd_micro, posted_usd_micro FROM ledger_totals")
     }
-    yield from _compare(
-        "budget {} in {}", totals, {key: tuple(sums) for key, sums in replay.totals.items()}, zero=(0, 0)
-    )
+    sums: Rows = {key: tuple(values) for key, values in replay.totals.items()}
+    yield from _compare("budget {} in {}", totals, sums, zero=(0, 0))
     charged: Rows = {
         (row[0], row[1]): (int(row[2]), int(row[3]))
         for row in session.rows(
@@ -61,7 +60,7 @@ def _disagreements(session: Session, replay: Replay) -> Iterator[str]:
             "GROUP BY budget_id, period_key"
         )
     }
-    yield from _compare("charges to {} in {}", charged, totals, zero=(0, 0))
+    yield from _compare("charges to {} in {}", charged, sums, zero=(0, 0))
     budgets: Rows = {
         (row[0],): tuple(row[1:])
         for row in session.rows("SELECT id, period, limit_usd_micro, soft_ppm, parent FROM ledger_budgets")

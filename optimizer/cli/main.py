@@ -45,6 +45,11 @@ COMMANDS: dict[str, Command] = {
     "calibrate": Command("calibrate", "Fit the estimates to runs that you measured."),
     "policy": Command("policy", "Whether a policy is sound, and decides as you mean.", group=True),
     "prices": Command("prices", "The prices that a plan sees.", group=True),
+    "budget": Command("budget", "Limits, and what is spent, reserved and left of them.", group=True),
+    "ledger": Command("ledger", "What was asked for, approved, reserved and spent.", group=True),
+    "settle": Command("settle", "What a launch really cost."),
+    "void": Command("void", "Gives back what was reserved and never launched."),
+    "audit": Command("audit", "Whether the ledger's record is whole.", group=True),
 }
 
 EPILOG = """Nothing needs an account: the bundled price list answers, and says how old it is. Start with:

@@ -57,17 +57,6 @@ class LedgerExport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SettledRequest:
-    """A request with what is known of its launch, for exports. Moments are None before they come."""
-
-    request: Request
-    launched_at: datetime | None
-    ended_at: datetime | None
-    source: str | None
-    launch: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EndedAnswer:
     """A request that was just settled or voided, and how its budgets stand since."""
 

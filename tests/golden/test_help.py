@@ -15,6 +15,9 @@ PAGES = [
     [],
     *([name] for name in COMMANDS),
     *(["prices", name] for name in ("list", "history", "export", "import", "quarantine")),
+    *(["budget", name] for name in ("list", "show", "set")),
+    *(["ledger", name] for name in ("list", "export")),
+    *(["audit", name] for name in ("verify", "anchor")),
     *(["prices", "quarantine", name] for name in ("list", "release", "reject")),
 ]
 

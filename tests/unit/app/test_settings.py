@@ -124,6 +124,16 @@ def test_where_live_prices_are_kept(tmp_path: Path) -> None:
         assert settings(tmp_path).cache_url == url
 
 
+def test_where_the_ledger_is(tmp_path: Path) -> None:
+    (tmp_path / "tunefare.toml").write_text('ledger_url = "state/ledger.db"\n', encoding="utf-8")
+    assert settings(tmp_path).ledger_url == str(tmp_path / "state" / "ledger.db")
+    assert settings(tmp_path, TUNEFARE_LEDGER_URL="other.db").ledger_url == "other.db"
+    assert settings(tmp_path).cache_url is None
+    (tmp_path / "tunefare.toml").write_text("ledger_url = 1\n", encoding="utf-8")
+    with pytest.raises(JobError, match="ledger_url = 1: the path of a SQLite file, or postgresql://"):
+        settings(tmp_path)
+
+
 def test_who_is_told_that_a_refresh_ended(tmp_path: Path) -> None:
     url = "https://checks.example/ping/0b51?rid=7"
     assert settings(tmp_path, TUNEFARE_PING_URL=url).ping_url == url

@@ -10,6 +10,7 @@ from optimizer.search.offers_columns import machine_of
 
 from .calibration_notes import calibration_notes, report_on
 from .preparing import COMMAND_LINE, prepare
+from .quotas import quotas_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,12 +38,13 @@ def explain_job(
 ) -> Explanation:
     """Return why `why_not` ("H100 in us-east-1", "qlora", "spot") is not the choice. Errors as in `plan_job`."""
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
-    answer = explain.why_not(ready.job, ready.snapshot, ready.tables.search, now=ready.now, spec=why_not)
+    quotas, quota_notes = quotas_of(ready)
+    answer = explain.why_not(ready.job, ready.snapshot, ready.tables.search, now=ready.now, spec=why_not, quotas=quotas)
     shown = [one for one in (answer.candidate, answer.choice) if one is not None]
     placed = [(one.recipe, machine_of(one.offer, ready.tables.gpus, nodes=one.nodes)) for one in shown]
     return replace(
         answer,
         made_at=ready.now,
-        notes=(*ready.price_notes, *calibration_notes(ready.calibration, ready.job, placed)),
+        notes=(*ready.price_notes, *quota_notes, *calibration_notes(ready.calibration, ready.job, placed)),
         calibration=report_on(ready.calibration, ready.job),
     )

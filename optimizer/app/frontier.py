@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from optimizer.search.choice import settle
 from optimizer.search.frontier import frontier_of
 from optimizer.search.market import survey
 from optimizer.search.offers_columns import machine_of
 from optimizer.search.planner import snapshot_report
+from optimizer.search.quota_places import within_quotas
 
 from .calibration_notes import calibration_notes, report_on
 from .planning import plan_job
 from .preparing import COMMAND_LINE, prepare
+from .quotas import quotas_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,8 +47,9 @@ def frontier_job(
     say whether they keep them.
     """
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
-    market = survey(ready.job, ready.snapshot, ready.tables.search, now=ready.now)
-    found = frontier_of(market)
+    quotas, quota_notes = quotas_of(ready)
+    market = within_quotas(survey(ready.job, ready.snapshot, ready.tables.search, now=ready.now), quotas)
+    found = frontier_of(market, settle(market, quotas))
     if not found.points:
         return plan_job(inputs, flags=flags, now=ready.now, settings=settings, store=store, tables=tables, where=where)
     shown = [point.candidate for point in found.points]
@@ -53,6 +57,6 @@ def frontier_job(
     return replace(
         found,
         snapshot=snapshot_report(market, ready.snapshot),
-        notes=(*ready.price_notes, *calibration_notes(ready.calibration, ready.job, placed)),
+        notes=(*ready.price_notes, *quota_notes, *calibration_notes(ready.calibration, ready.job, placed)),
         calibration=report_on(ready.calibration, ready.job),
     )

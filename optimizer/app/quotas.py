@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from providers.gpus import GpuTable
     from providers.offer import Offer
 
+    from .preparing import Prepared
+
 
 def job_quotas(
     tables: Sequence[Mapping[str, object]] | None, *, offers: Sequence[Offer], gpus: GpuTable, where: str
@@ -29,6 +31,13 @@ def job_quotas(
     """
     said = parse_quotas(list(tables or ()), key="quota", where=where)
     return with_known_names([search_quota(one, gpus=gpus, where=where) for one in said], offers, where=where)
+
+
+def quotas_of(ready: Prepared) -> tuple[tuple[Quota, ...], list[str]]:
+    """Return the quotas of a prepared job, and a note on those that limit nothing. Raises as `job_quotas` does."""
+    offers = ready.snapshot.offers
+    quotas = job_quotas(ready.inputs.quota, offers=offers, gpus=ready.tables.gpus, where=ready.where)
+    return quotas, idle_note(idle_quotas(quotas, offers))
 
 
 def search_quota(said: QuotaInput, *, gpus: GpuTable, where: str) -> Quota:

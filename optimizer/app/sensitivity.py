@@ -12,6 +12,7 @@ from optimizer.search.sensitivity_drivers import DataCount
 from .calibration_notes import calibration_notes, report_on
 from .planning import plan_job
 from .preparing import COMMAND_LINE, prepare
+from .quotas import quotas_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,8 +43,14 @@ def sensitivity_job(
     Arguments and errors as in `plan_job`.
     """
     ready = prepare(inputs, flags=flags, now=now, settings=settings, store=store, tables=tables, where=where)
+    quotas, quota_notes = quotas_of(ready)
     found = sensitivity_of(
-        ready.job, ready.snapshot, ready.tables.search, now=ready.now, data=_data_count(ready.inputs, ready.job)
+        ready.job,
+        ready.snapshot,
+        ready.tables.search,
+        now=ready.now,
+        data=_data_count(ready.inputs, ready.job),
+        quotas=quotas,
     )
     if found is None:
         return plan_job(inputs, flags=flags, now=ready.now, settings=settings, store=store, tables=tables, where=where)
@@ -51,7 +58,7 @@ def sensitivity_job(
     placed = [(choice.recipe, machine_of(choice.offer, ready.tables.gpus, nodes=choice.nodes))]
     return replace(
         found,
-        notes=(*ready.price_notes, *calibration_notes(ready.calibration, ready.job, placed)),
+        notes=(*ready.price_notes, *quota_notes, *calibration_notes(ready.calibration, ready.job, placed)),
         calibration=report_on(ready.calibration, ready.job),
     )
 

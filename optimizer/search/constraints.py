@@ -224,11 +224,14 @@ PLACE_LIMITS: tuple[tuple[str, str, PlaceLimit], ...] = (
 BUDGET = "budget"
 SIMPLER = "simpler"
 """No limit of the job: the recipe is not needed, because a simpler one fits the machine (`admission`)."""
+QUOTA = "quota"
+"""GPUs that a quota allows, by place (`quota_places`)."""
 LIMITS: tuple[str, ...] = (
     *(name for name, _, _ in HARDWARE_LIMITS),
     *(name for name, _, _ in PLACE_LIMITS),
     BUDGET,
     SIMPLER,
+    QUOTA,
 )
 """Every limit. Its position is its bit in the masks of broken limits."""
 FIXED: frozenset[str] = frozenset({"memory", "host_memory", "nvme", "speed_known", "spot_price", "fallback", SIMPLER})
@@ -239,6 +242,7 @@ UNITS: dict[str, str] = {
     **{name: unit for name, unit, _ in PLACE_LIMITS},
     BUDGET: "usd_micro",
     SIMPLER: "",
+    QUOTA: "GPUs",
 }
 
 

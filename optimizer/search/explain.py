@@ -15,6 +15,7 @@ from .market import survey
 from .near_misses import figures_of
 from .offers_columns import why_unusable
 from .planner import snapshot_report
+from .quota_places import within_quotas
 from .results import Candidate, Explanation
 from .showing import candidate_at
 from .spec import Spec, parse_spec
@@ -23,6 +24,7 @@ from .variants import METHODS
 from .wording import broken_clause, compared, cost_of, counted, name_of, span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from optimizer.physics.runs import Bools, Ints
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
     from providers.offer import Offer, PriceSnapshot
 
     from .market import Market
+    from .solve import Quota
     from .tables import Tables
 
 
-def why_not(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, spec: str) -> Explanation:
+def why_not(
+    job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, spec: str, quotas: Sequence[Quota] = ()
+) -> Explanation:
     """Return in one sentence with numbers why what `spec` names is not the choice.
 
     `spec` is a GPU, provider, region, instance type, method, width, count, pricing model, or several: "H100 in
@@ -41,7 +46,7 @@ def why_not(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime,
     node counts that the job does not allow included. Raises JobError for a word that names nothing known.
     """
     asked = parse_spec(spec, offers=snapshot.offers, gpus=tables.gpus)
-    settled = settle(survey(job, snapshot, tables, now=now, wide=True))
+    settled = settle(within_quotas(survey(job, snapshot, tables, now=now, wide=True), quotas), quotas)
     market, choice = settled.market, _choice(settled)
     answer = _answer(market, snapshot, asked, choice)
     return replace(answer, snapshot=snapshot_report(market, snapshot))

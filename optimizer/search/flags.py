@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from providers.units import MAX_SECONDS
 
-from .constraints import FIXED
+from .constraints import FIXED, QUOTA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +25,9 @@ CENT_MICRO = 10_000
 def flags_for(job: Job, candidate: Candidate, broken: Mapping[str, float]) -> tuple[Flag, ...]:
     """Return the flags that relax every limit in `broken` (limit to the value that lets `candidate` in).
 
-    Empty where no flags do: nobody can relax memory.
+    Empty where no flags do: nobody can relax memory, and a quota is asked of a provider.
     """
-    if not broken or any(limit in FIXED or not isfinite(value) for limit, value in broken.items()):
+    if not broken or any(limit in FIXED or limit == QUOTA or not isfinite(value) for limit, value in broken.items()):
         return ()
     if broken.get("deadline", 0.0) > MAX_SECONDS - HOUR:
         return ()

@@ -61,6 +61,8 @@ class Market:
     places: Places
     fallback: Ints
     """The on-demand offer (position) that a policy falls back on, for each offer; -1 where there is none."""
+    quota: Slack | None = None
+    """GPUs that places need and that quotas allow, shape (places,), where there are quotas (`quota_places`)."""
     draws: Draws | None = None
     """How many runs on spot to draw where they are asked for, and the seed."""
     answers: dict[object, SpotSolution | Drawn] = field(default_factory=dict, compare=False, repr=False)

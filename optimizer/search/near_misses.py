@@ -19,13 +19,15 @@ from .candidates import (
     join,
     join_in_parts,
 )
-from .constraints import BUDGET, FIXED, HARDWARE_LIMITS, LIMITS, PLACE_LIMITS, SIMPLER, Slack, bit, names_of
+from .constraints import BUDGET, FIXED, HARDWARE_LIMITS, LIMITS, PLACE_LIMITS, QUOTA, SIMPLER, Slack, bit, names_of
 from .market import survey
 from .pareto import undominated
+from .quota_places import marked, within_quotas
 from .spot_shortlist import unsure_as_late
 from .ways_out import another_loss, near_miss_at, too_small
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from optimizer.physics.runs import Bools, Floats, Ints
@@ -34,23 +36,27 @@ if TYPE_CHECKING:
 
     from .market import Market
     from .results import NearMiss
+    from .solve import Quota
     from .tables import Tables
 
 _ON_HARDWARE = frozenset(name for name, _, _ in HARDWARE_LIMITS) | {SIMPLER}
-_ON_PLACES = frozenset(name for name, _, _ in PLACE_LIMITS)
-_BY_DEGREES = frozenset({"deadline", "max_price_age", BUDGET, "max_gpus", "max_nodes"})
+_ON_PLACES = frozenset(name for name, _, _ in PLACE_LIMITS) | {QUOTA}
+_BY_DEGREES = frozenset({"deadline", "max_price_age", BUDGET, "max_gpus", "max_nodes", QUOTA})
 """Limits that can be broken a little or a lot. For the others the least relaxing is the cheapest; those of machines
 nobody can relax, and the cheapest machine is always hopelessly small, so only the nearest is told."""
 
 
-def near_misses(job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime) -> tuple[NearMiss, ...]:
+def near_misses(
+    job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, quotas: Sequence[Quota] = ()
+) -> tuple[NearMiss, ...]:
     """Return the ways out of an infeasible job: relaxing what one of them names makes it feasible.
 
     Limit by limit the cheapest candidate that breaks it alone and the one that breaks it least. Where no candidate
     breaks a single limit that can be relaxed, the cheapest of those that break the fewest is told too, with all of its
     limits. For a job that fits no machine, a recipe that does.
     """
-    market = unsure_as_late(all_runs_alike(survey(job, snapshot, tables, now=now, wide=True)))
+    wide = within_quotas(survey(job, snapshot, tables, now=now, wide=True), quotas)
+    market = unsure_as_late(all_runs_alike(wide))
     found = _ways_out(market)
     if not _one_is_enough(found) and SIMPLER in market.hardware.slacks:
         lifted = _ways_out(market.without(SIMPLER))
@@ -83,6 +89,10 @@ def all_runs_alike(market: Market) -> Market:
     what they break together makes it feasible.
     """
     runs, rows = market.job.runs, market.hardware
+    if runs > 1 and market.quota is not None:
+        gpus_each = np.array([offer.gpu_count for offer in market.offers.offers], dtype=np.float64)
+        needed = runs * gpus_each[market.places.offer] * market.places.nodes
+        market = marked(market, needed=needed, allowed=market.quota.allowed)
     if runs == 1 or "max_gpus" not in rows.slacks:
         return market
     counts = np.array([offer.gpu_count for offer in market.offers.offers], dtype=np.float64)
@@ -122,7 +132,7 @@ def _once_elsewhere(found: list[NearMiss]) -> list[NearMiss]:
 
 
 def _one_is_enough(found: list[NearMiss] | tuple[NearMiss, ...]) -> bool:
-    return any(not miss.also and miss.flags for miss in found)
+    return any(not miss.also and (miss.flags or miss.limit == QUOTA) for miss in found)
 
 
 def _breaking_only(market: Market, limit: str) -> Bills:
@@ -163,7 +173,7 @@ def _fits_somewhere(market: Market) -> bool:
     """Return whether a recipe that was asked for fits a machine that may be used, time and money aside."""
     rows = market.hardware
     reachable = np.zeros(rows.start.shape[0] - 1, dtype=np.bool_)
-    reachable[market.places.klass[market.places.broken == 0]] = True
+    reachable[market.places.klass[(market.places.broken & ~bit(QUOTA)) == 0]] = True
     limits = (*FITTING, "speed_known", "method", "max_gpus", "max_nodes")
     mask = sum(bit(limit) for limit in limits)
     return bool((reachable[rows.klass] & ((rows.broken & mask) == 0)).any())
@@ -249,6 +259,8 @@ def _needed(market: Market, limit: str, bills: Bills) -> Floats:
         return bills.high_micro * market.job.runs
     if limit in _ON_HARDWARE:
         return market.hardware.slacks[limit].needed[bills.hardware]
+    if limit == QUOTA and market.quota is not None:
+        return market.quota.needed[bills.place]
     return market.places.slacks[limit].needed[market.places.offer[bills.place]]
 
 
@@ -257,6 +269,8 @@ def _allowed(market: Market, limit: str, bills: Bills) -> Floats:
         return np.full(bills.count, float(budget_micro(market.job) or 0))
     if limit in _ON_HARDWARE:
         return market.hardware.slacks[limit].allowed[bills.hardware]
+    if limit == QUOTA and market.quota is not None:
+        return market.quota.allowed[bills.place]
     return market.places.slacks[limit].allowed[market.places.offer[bills.place]]
 
 
@@ -265,4 +279,6 @@ def _margin(market: Market, limit: str, bills: Bills) -> Floats:
         return -bills.high_micro
     if limit in _ON_HARDWARE:
         return market.hardware.slacks[limit].margin[bills.hardware]
+    if limit == QUOTA and market.quota is not None:
+        return market.quota.margin[bills.place]
     return market.places.slacks[limit].margin[market.places.offer[bills.place]]

@@ -19,6 +19,7 @@ from .market import survey
 from .narration import lost_sentences, plan_notes
 from .near_misses import near_misses
 from .policy_deadline import policy_deadline_price
+from .quota_places import within_quotas
 from .results import Plan, RobustReport, SnapshotReport, SolverReport
 from .rivals import rivals_of
 from .robust import at_worst
@@ -63,7 +64,7 @@ def plan(
     PricesUnavailable when no offer can be used, SolverFailed when the choice does not survive the re-check.
     """
     stopwatch = _Stopwatch(clock)
-    market = replace(survey(job, snapshot, tables, now=now), draws=draws)
+    market = replace(within_quotas(survey(job, snapshot, tables, now=now), quotas), draws=draws)
     stopwatch.lap("physics")
     settled = settle(market, quotas, robust=robust)
     stopwatch.lap("solver")
@@ -75,7 +76,7 @@ def plan(
     lost = lost_sentences(market, bills, choices, others) if choices else ()
     # What is not robust may be feasible all the same: then no limit is in the way, and a note says what is.
     plain = settle(market, quotas) if robust else settled
-    missed = () if choices or plain.solution.chosen else near_misses(job, snapshot, tables, now=now)
+    missed = () if choices or plain.solution.chosen else near_misses(job, snapshot, tables, now=now, quotas=quotas)
     rejected = _rejected(market)
     stopwatch.lap("explanation")
     return Plan(

@@ -8,7 +8,7 @@ plan's choice and at what won most often, in every scenario. Who works on the bl
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -16,9 +16,9 @@ import numpy as np
 from providers.errors import JobError
 
 from .choice import settle
-from .constraints import bit
 from .market import survey
 from .planner import snapshot_report
+from .quota_places import within_quotas
 from .scenario_market import lay_out_scenarios
 from .scenario_outcomes import Entry, judge
 from .scenario_results import Study
@@ -97,7 +97,7 @@ def study(
         raise JobError(
             where=job.name or "job", key="runs", value=job.runs, allowed="1 for a study: the runs of a sweep are alike"
         )
-    settled = settle(_within(survey(job, snapshot, tables, now=now), quotas), quotas, robust=robust)
+    settled = settle(within_quotas(survey(job, snapshot, tables, now=now), quotas), quotas, robust=robust)
     market = settled.market
     field = lay_out_scenarios(market)
     blocks = blocks_of(scenarios, seed=seed, size=BLOCK)
@@ -137,15 +137,6 @@ def study(
         snapshot=snapshot_report(market, snapshot),
         notes=(UNDER_A_POLICY,) if market.has_net and any(market.offers.spot[offer]) else (),
     )
-
-
-def _within(market: Market, quotas: Sequence[Quota]) -> Market:
-    """Return the market with the places that need more GPUs than a quota allows marked as breaking a limit."""
-    places, offers = market.places, market.offers.offers
-    most = np.array([min((one.gpus for one in quotas if one.covers(offer)), default=2**31) for offer in offers])
-    gpus = np.array([offer.gpu_count for offer in offers], dtype=np.int64)[places.offer] * places.nodes
-    beyond = np.where(gpus > most[places.offer], bit("max_gpus"), 0)
-    return replace(market, places=replace(places, broken=places.broken | beyond)) if quotas else market
 
 
 def _base(settled: Settlement, won: Won) -> Entry | None:

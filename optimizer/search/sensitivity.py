@@ -19,6 +19,7 @@ from .evaluate import evaluate_one
 from .market import survey
 from .offers_columns import machine_of
 from .planner import snapshot_report
+from .quota_places import within_quotas
 from .sensitivity_drivers import DataCount, driver_spans
 from .sensitivity_replan import ReplanChoices, best_at_width, best_of_job
 from .sensitivity_results import Driver, DriverPoint, Sensitivity
@@ -26,6 +27,7 @@ from .sensitivity_uncertain import Held, uncertain_drivers
 from .showing import candidate_at
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from optimizer.physics.recipe import Recipe
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from .results import Candidate, Evaluation
     from .sensitivity_drivers import DriverSpan, Variation
+    from .solve import Quota
     from .tables import Tables
 
 REPLANNED = 2
@@ -41,21 +44,27 @@ REPLANNED = 2
 
 
 def sensitivity_of(
-    job: Job, snapshot: PriceSnapshot, tables: Tables, *, now: datetime, data: DataCount | None = None
+    job: Job,
+    snapshot: PriceSnapshot,
+    tables: Tables,
+    *,
+    now: datetime,
+    data: DataCount | None = None,
+    quotas: Sequence[Quota] = (),
 ) -> Sensitivity | None:
     """Return what the cost of the cheapest plan hangs on; None where no plan keeps every limit.
 
     Of a sweep over several machines the cheapest one is looked at, per run. Raises as `planner.plan` does.
     """
-    market = survey(job, snapshot, tables, now=now)
-    settled = settle(market)
+    market = within_quotas(survey(job, snapshot, tables, now=now), quotas)
+    settled = settle(market, quotas)
     if not settled.solution.chosen:
         return None
     bills = settled.bills
     at, _ = min(settled.solution.chosen, key=lambda one: (float(bills.expected_micro[one[0]]), one[0]))
     place, hardware = int(bills.place[at]), int(bills.hardware[at])
     choice = candidate_at(settled.market, place, hardware, runs=job.runs)
-    held = Held(market=settled.market, settled=settled, place=place, hardware=hardware, choice=choice)
+    held = Held(market=settled.market, settled=settled, place=place, hardware=hardware, choice=choice, quotas=quotas)
     spans = driver_spans(job, choice, data or DataCount())
     planned = _evaluation(held, job, choice.recipe, tables)
     drivers = _with_best(held, [_driver(held, span, planned, tables) for span in spans], spans, snapshot, tables)
@@ -151,7 +160,7 @@ def _with_best(
         reverse=True,
     )
     chosen = {(driver.name, point.value) for driver, point in asked[:REPLANNED] if any(_weight(point, held.choice))}
-    choices = ReplanChoices.of(held.market, snapshot)
+    choices = ReplanChoices.of(held.market, snapshot, held.quotas)
 
     def sought(driver: Driver, point: DriverPoint) -> DriverPoint:
         key = (driver.name, point.value)

@@ -12,16 +12,20 @@ from providers.errors import JobError
 from .candidates import allowed_places
 from .choice import best_of, settle
 from .market import survey
+from .quota_places import within_quotas
 from .sensitivity_results import BestThere
 from .showing import candidate_at
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optimizer.workload.job import Job
     from providers.offer import PriceSnapshot
 
     from .choice import Settlement
     from .market import Market
     from .results import Candidate
+    from .solve import Quota
     from .tables import Tables
 
 
@@ -30,24 +34,27 @@ class ReplanChoices:
     """The prices that a new survey needs: what cannot be the best, whatever is trained, is left out."""
 
     snapshot: PriceSnapshot
+    quotas: Sequence[Quota] = ()
 
     @classmethod
-    def of(cls, market: Market, snapshot: PriceSnapshot) -> ReplanChoices:
+    def of(cls, market: Market, snapshot: PriceSnapshot, quotas: Sequence[Quota] = ()) -> ReplanChoices:
         """Return of the offers that the job allows those that no other on the same machine beats.
 
-        Offers of one machine, billed alike, differ in price and its spread only: whatever the job, the cheaper and
-        surer one is taken. Spot offers all stay, because places differ in how often they take machines away.
+        Offers of one machine, billed alike and under the same quotas, differ in price and its spread only: whatever
+        the job, the cheaper and surer one is taken. Spot offers all stay, because places differ in how often they take
+        machines away.
         """
         columns = market.offers
         kept: dict[tuple[object, ...], list[int]] = {}
         for at in sorted({int(market.places.offer[place]) for place in allowed_places(market)}):
             place = columns.offers[at].key if columns.spot[at] else ()
-            key = (int(columns.machine[at]), columns.terms[at], bool(columns.owned[at]), place)
+            shared = tuple(quota.covers(columns.offers[at]) for quota in quotas)
+            key = (shared, int(columns.machine[at]), columns.terms[at], bool(columns.owned[at]), place)
             rivals = kept.setdefault(key, [])
             if not any(_beats(market, one, at) for one in rivals):
                 rivals[:] = [one for one in rivals if not _beats(market, at, one)] + [at]
         offers = tuple(columns.offers[at] for rivals in kept.values() for at in rivals)
-        return cls(snapshot=replace(snapshot, offers=offers))
+        return cls(snapshot=replace(snapshot, offers=offers), quotas=quotas)
 
 
 def _beats(market: Market, one: int, other: int) -> bool:
@@ -63,7 +70,9 @@ def best_of_job(
 ) -> BestThere | None:
     """Return the best plan of another job over the same offers; None where no plan keeps every limit."""
     try:
-        settled = settle(survey(job, choices.snapshot, tables, now=market.now))
+        settled = settle(
+            within_quotas(survey(job, choices.snapshot, tables, now=market.now), choices.quotas), choices.quotas
+        )
     except JobError:  # no recipe makes sense then: a batch that no machine divides
         return None
     return best_settled(settled, choice)

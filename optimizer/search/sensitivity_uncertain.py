@@ -24,6 +24,8 @@ from .sensitivity_replan import best_settled
 from .sensitivity_results import Driver, DriverPoint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optimizer.physics.duration import DurationColumns
     from optimizer.physics.runs import Bools
     from providers.offer import BillingTerms
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .choice import Settlement
     from .market import Market
     from .results import Candidate
+    from .solve import Quota
 
 DEADLINE = "deadline"
 
@@ -44,6 +47,7 @@ class Held:
     place: int
     hardware: int
     choice: Candidate
+    quotas: Sequence[Quota] = ()
 
     @property
     def offer_at(self) -> int:
@@ -71,7 +75,7 @@ class Held:
         """Return a point with the best plan of its market; as it is where spot policies would be worked out anew."""
         if market.has_net:
             return point
-        return replace(point, sought=True, best=best_settled(settle(market), self.choice))
+        return replace(point, sought=True, best=best_settled(settle(market, self.quotas), self.choice))
 
     def point(
         self,

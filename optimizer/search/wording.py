@@ -111,6 +111,7 @@ def broken_clause(limit: str, candidate: Candidate, job: Job, *, needed: float, 
         "max_price_age": f"has a price {age(needed)} old, and at most {span(allowed)} are accepted",
         "spot_price": "costs no less as spot than on-demand in the same place",
         "fallback": "has no on-demand machine of its kind to fall back on, and the policy needs one",
+        "quota": f"needs {counted(round(needed), 'GPU', 'GPUs')} at once, and a quota allows {allowed:.0f}",
         "budget": f"may cost {format_usd(round(needed))} (high end), and the budget is {format_usd(round(allowed))}",
         "simpler": f"is not needed: without {_burden(candidate)} the method fits that machine too",
     }
@@ -138,6 +139,7 @@ def relaxing(limit: str, *, needed: float) -> str:
         "max_price_age": f"accept prices {age_of_at_least(needed)} old, or refresh them",
         "spot_price": "use on-demand there",
         "fallback": "use another executor, or on-demand",
+        "quota": f"have every quota on it raised to {counted(round(needed), 'GPU', 'GPUs')}",
         "budget": f"raise the budget to {dollars_of(needed)}",
     }
     return changes[limit]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +107,7 @@ def test_killed_a_hundred_and_fifty_times(url: str) -> None:
             assert report.rows > rows, "nothing was written between two kills"
             anchor, rows = report.head, report.rows
             if ledger.database.dialect == "sqlite":
-                with sqlite3.connect(url) as connection:
+                with closing(sqlite3.connect(url)) as connection:
                     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
                     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         states = {state.value: len(ledger.requests(state)) for state in RequestState}

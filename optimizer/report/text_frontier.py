@@ -11,8 +11,6 @@ from .colour import Meaning
 from .describe import (
     PAID,
     command_lines,
-    describe_calibration,
-    describe_defaults,
     describe_machine_briefly,
     describe_method_briefly,
     describe_place_briefly,
@@ -20,8 +18,9 @@ from .describe import (
     job_lines,
 )
 from .figures import format_dollars, format_span_briefly, plural
-from .table import Column, format_heading, format_list, format_pairs, format_paragraph, format_table, join_sections
+from .table import Column, format_heading, format_paragraph, format_table, join_sections
 from .text_deadline_price import deadline_lines
+from .text_rests_on import rests_on_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,12 +143,13 @@ def _rests_on(frontier: Frontier, style: Style) -> list[str]:
     pairs = [("Searched", plural(frontier.candidates, "candidate"))]
     if frontier.snapshot is not None:
         pairs.insert(0, ("Prices", describe_snapshot(frontier.snapshot, frontier.made_at)))
-    if frontier.calibration is not None:
-        pairs.append(("Calibration", describe_calibration(frontier.calibration)))
-    if frontier.job.defaults_used:
-        pairs.append(("Defaults", describe_defaults(frontier.job.defaults_used)))
-    lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
-    return [*lines, *format_list(frontier.notes, style)]
+    return rests_on_section(
+        pairs,
+        style,
+        job=frontier.job,
+        calibration=frontier.calibration,
+        notes=frontier.notes,
+    )
 
 
 def _next(frontier: Frontier, left_out: int, style: Style, words: Sequence[str]) -> list[str]:

@@ -11,11 +11,8 @@ from optimizer.workload.matrices import COMPLEXITY_ORDER, QUALITY_ORDER
 from .colour import Meaning
 from .describe import (
     command_lines,
-    describe_calibration,
     describe_counts,
-    describe_defaults,
     describe_flags,
-    describe_left_out,
     describe_limit,
     describe_machine,
     describe_method,
@@ -25,7 +22,8 @@ from .describe import (
     job_lines,
 )
 from .figures import format_dollars, format_in_unit, format_span, plural
-from .table import format_heading, format_list, format_pairs, format_paragraph, join_sections
+from .table import format_heading, format_pairs, format_paragraph, join_sections
+from .text_rests_on import rests_on_section
 from .text_verbose import verbose_sections
 
 if TYPE_CHECKING:
@@ -124,14 +122,15 @@ def level(limit: str, rank: float) -> str:
 
 def _rests_on(plan: Plan, style: Style, *, verbose: bool) -> list[str]:
     pairs = [("Prices", describe_snapshot(plan.snapshot, plan.made_at))]
-    if left_out := describe_left_out(plan.snapshot.unusable, verbose=verbose):
-        pairs.append(("Left out", left_out))
-    if plan.calibration is not None:
-        pairs.append(("Calibration", describe_calibration(plan.calibration)))
-    if plan.job.defaults_used:
-        pairs.append(("Defaults", describe_defaults(plan.job.defaults_used)))
-    lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
-    return [*lines, *format_list((*plan.lost, *plan.notes), style)]
+    return rests_on_section(
+        pairs,
+        style,
+        job=plan.job,
+        calibration=plan.calibration,
+        notes=(*plan.lost, *plan.notes),
+        unusable=plan.snapshot.unusable,
+        verbose=verbose,
+    )
 
 
 def _next(plan: Plan, style: Style, words: Sequence[str]) -> list[str]:

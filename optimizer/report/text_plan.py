@@ -10,12 +10,9 @@ from .describe import (
     PAID,
     bill_lines,
     command_lines,
-    describe_calibration,
     describe_counts,
-    describe_defaults,
     describe_finish,
     describe_flags,
-    describe_left_out,
     describe_machine,
     describe_machine_briefly,
     describe_memory,
@@ -55,6 +52,7 @@ from .table import (
 )
 from .text_deadline_price import describe_confidence_prices, describe_deadline_price
 from .text_infeasible import format_infeasible
+from .text_rests_on import rests_on_section
 from .text_rivals import rivals_section
 from .text_spot import spot_section
 from .text_verbose import verbose_sections
@@ -254,14 +252,15 @@ def _basis_section(plan: Plan, style: Style, *, verbose: bool) -> list[str]:
         ("Prices", describe_snapshot(plan.snapshot, plan.made_at)),
         ("Searched", f"{plural(solver.candidates, 'candidate')}, {solver.kept:,} of them left to choose from"),
     ]
-    if left_out := describe_left_out(plan.snapshot.unusable, verbose=verbose):
-        pairs.append(("Left out", left_out))
-    if plan.calibration is not None:
-        pairs.append(("Calibration", describe_calibration(plan.calibration)))
-    if plan.job.defaults_used:
-        pairs.append(("Defaults", describe_defaults(plan.job.defaults_used)))
-    lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
-    return [*lines, *format_list(plan.notes, style)]
+    return rests_on_section(
+        pairs,
+        style,
+        job=plan.job,
+        calibration=plan.calibration,
+        notes=plan.notes,
+        unusable=plan.snapshot.unusable,
+        verbose=verbose,
+    )
 
 
 def _next_section(plan: Plan, best: Candidate, style: Style, words: Sequence[str]) -> list[str]:

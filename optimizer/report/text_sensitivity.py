@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from .colour import Meaning
 from .describe import (
     command_lines,
-    describe_calibration,
-    describe_defaults,
     describe_machine,
     describe_method,
     describe_place,
@@ -28,14 +26,13 @@ from .figures import format_dollars, format_range, format_span, format_span_brie
 from .table import (
     Column,
     format_heading,
-    format_list,
-    format_pairs,
     format_paragraph,
     format_table,
     join_sections,
     text_width,
 )
 from .text_deadline_price import deadline_lines
+from .text_rests_on import rests_on_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,12 +151,13 @@ def _ends(sensitivity: Sensitivity, style: Style) -> list[str]:
 def _rests_on(sensitivity: Sensitivity, style: Style) -> list[str]:
     pairs = [("Prices", describe_snapshot(sensitivity.snapshot, sensitivity.made_at))]
     pairs.append(("Intervals", "; ".join(_interval(driver) for driver in sensitivity.drivers)))
-    if sensitivity.calibration is not None:
-        pairs.append(("Calibration", describe_calibration(sensitivity.calibration)))
-    if sensitivity.job.defaults_used:
-        pairs.append(("Defaults", describe_defaults(sensitivity.job.defaults_used)))
-    lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
-    return [*lines, *format_list(sensitivity.notes, style)]
+    return rests_on_section(
+        pairs,
+        style,
+        job=sensitivity.job,
+        calibration=sensitivity.calibration,
+        notes=sensitivity.notes,
+    )
 
 
 def _interval(driver: Driver) -> str:

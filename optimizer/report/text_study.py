@@ -8,9 +8,6 @@ from .colour import Meaning
 from .describe import (
     PAID,
     command_lines,
-    describe_calibration,
-    describe_defaults,
-    describe_left_out,
     describe_machine,
     describe_machine_briefly,
     describe_method,
@@ -27,12 +24,12 @@ from .table import (
     Column,
     format_heading,
     format_headline,
-    format_list,
     format_pairs,
     format_paragraph,
     format_table,
     join_sections,
 )
+from .text_rests_on import rests_on_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,14 +193,15 @@ def _basis_section(study: Study, style: Style, *, verbose: bool) -> list[str]:
         ("Prices", describe_snapshot(study.snapshot, study.made_at)),
         ("Candidates", f"{study.candidates:,}"),
     ]
-    if left_out := describe_left_out(study.snapshot.unusable, verbose=verbose):
-        pairs.append(("Left out", left_out))
-    if study.calibration is not None:
-        pairs.append(("Calibration", describe_calibration(study.calibration)))
-    if study.job.defaults_used:
-        pairs.append(("Defaults", describe_defaults(study.job.defaults_used)))
-    lines = [format_heading("What this rests on", "", style), *format_pairs(pairs, style)]
-    return [*lines, *format_list(study.notes, style)]
+    return rests_on_section(
+        pairs,
+        style,
+        job=study.job,
+        calibration=study.calibration,
+        notes=study.notes,
+        unusable=study.snapshot.unusable,
+        verbose=verbose,
+    )
 
 
 def _next_section(study: Study, style: Style, words: Sequence[str]) -> list[str]:

@@ -14,11 +14,11 @@ from providers.basis import Basis, Estimate
 from .candidates import left_of_rentals, rates_at
 from .fallbacks import elsewhere_allowed, failover_order
 from .spot.answer import CheckpointAdvice, Fallback
-from .spot.availability import AGE_FROM_H, HOUR_S
+from .spot.availability import HOUR_S
 from .spot.checkpoint_interval import NOTICE_S, best_interval_s, waste_on_notice, wasted_fraction
-from .spot.checkpoint_interval_hazard import AgeHazard
 from .spot.closed_form import spot_moments
 from .spot.problem import SpotProblem
+from .spot_met import hazard_of
 from .spot_rows import run_shape, spot_times, waits_of
 from .spot_simulated import DRAWN_RUNS, Drawn, Draws, drawn_without_net
 
@@ -208,7 +208,7 @@ def checkpoint_advice(run: SpotRun) -> CheckpointAdvice:
     """Return the checkpoint interval that the figures assume, the best one, and what writing on notice would change."""
     times, model = run.times, run.prior.expected
     every, write, restart = (float(one[0]) for one in (times.every_s, times.write_s, times.fixed_s))
-    hazard = AgeHazard(edges_h=AGE_FROM_H, per_hour=tuple(float(rate) for rate in model.loss_per_hour))
+    hazard = hazard_of(model.loss_per_hour)
     notice_s = NOTICE_S.get(run.offer.provider, 0.0)
     gain = waste_on_notice(hazard=hazard, checkpoint_s=write, restart_s=restart, notice_s=notice_s)
     best = float(best_interval_s(np.array([write]), np.array([model.rate_per_hour / HOUR_S]))[0])

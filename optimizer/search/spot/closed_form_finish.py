@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optimizer.physics.throughput import Z90
+
 from .closed_form_segments import (
     NEGLIGIBLE_S,
     Moments,
@@ -34,7 +36,6 @@ from .closed_form_segments import (
 if TYPE_CHECKING:
     from optimizer.physics.runs import Floats
 
-Z90 = 1.2815515655446004
 PARTS = 9
 """Into which the throughput's distribution is split. One is enough for a ranking (docs/spot-closed-form.md)."""
 NODES, FEW_NODES = 5, 3
